@@ -1,0 +1,119 @@
+"""Settings: every environment variable of the system, typed, with its default and a sentence.
+
+`.env.example` and the README's table are generated from this model (`mailqueue settings`), and a
+test holds them in step.
+"""
+
+import functools
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import ConfigurationInvalid
+
+
+class Settings(BaseSettings):
+    """What a process is told from outside. Secrets never print themselves."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_prefix="MAILQUEUE_",
+        extra="ignore",
+        frozen=True,
+    )
+
+    database_url: str = Field(
+        "postgresql://mailqueue:mailqueue@127.0.0.1:5432/mailqueue",
+        validation_alias="DATABASE_URL",
+        description="PostgreSQL 15-18, the truth.",
+    )
+    rabbitmq_url: str = Field(
+        "amqp://mailqueue:mailqueue@127.0.0.1:5672/mailqueue",
+        validation_alias="RABBITMQ_URL",
+        description="RabbitMQ 3.10-4.x, the work queues.",
+    )
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        validation_alias="REDIS_URL",
+        description="Redis 7 or Valkey, rate counters only.",
+    )
+
+    sealing_keys: SecretStr = Field(
+        SecretStr(""),
+        description="AES-256-GCM keys for secrets at rest: `kid:base64,...`, the first one seals.",
+    )
+    tracking_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Keys of tracking tokens, comma-separated, oldest first.",
+    )
+    address_pepper: SecretStr = Field(
+        SecretStr(""),
+        description="Keys the hash of addresses (suppression, logs). Never change it.",
+    )
+    api_key_pepper: SecretStr = Field(SecretStr(""), description="Keys the hash of API keys.")
+    cron_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer secret of POST /api/cron/scheduler; empty closes it.",
+    )
+
+    tracking_url: str = Field(
+        "http://127.0.0.1:8001",
+        description="Public base URL of pixel, click and unsubscribe links.",
+    )
+    web_host: str = Field("127.0.0.1", description="Where `mailqueue web` listens.")
+    web_port: int = Field(8000, description="Port of `mailqueue web`.")
+    tracking_host: str = Field("127.0.0.1", description="Where `mailqueue tracking` listens.")
+    tracking_port: int = Field(8001, description="Port of `mailqueue tracking`.")
+    trusted_proxies: str = Field(
+        "",
+        description="Networks whose X-Forwarded-For is believed, comma-separated CIDR.",
+    )
+    inbox_host: str = Field("127.0.0.1", description="Where the development inbox listens.")
+    inbox_smtp_port: int = Field(1025, description="SMTP port of the development inbox.")
+    inbox_http_port: int = Field(8025, description="Web page of the development inbox.")
+
+    state_dir: Path = Field(
+        Path(".local/state"),
+        description="Local disk for attempt journals and the tracking spool; must survive restarts.",
+    )
+    worker_processes: int = Field(2, description="Dramatiq worker processes under `mailqueue up`.")
+    worker_threads: int = Field(2, description="Threads in each worker process.")
+    clock_interval_ms: int = Field(500, ge=50, description="Time between two scheduling passes.")
+    in_flight_limit: int = Field(
+        20_000,
+        ge=1,
+        description="E-mails released but not finished, at most, over all apps.",
+    )
+    release_batch: int = Field(4_000, ge=1, description="E-mails one release statement takes.")
+    chunk_size: int = Field(200, ge=1, le=1_000, description="E-mails one message carries.")
+    smtp_connections: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="Pipelined connections one sender thread opens to one account.",
+    )
+    smtp_allowed_networks: str = Field(
+        "",
+        description="Networks SMTP hosts may be in besides public ones, comma-separated CIDR "
+        "(development: 127.0.0.0/8).",
+    )
+    helo_name: str = Field("localhost", description="Name said in EHLO; your host's public name.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_format: str = Field("console", description="console for people, json for machines.")
+
+
+@functools.cache
+def settings() -> Settings:
+    """Return the process's settings, read once; raises ConfigurationInvalid naming the variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"])
+        raise ConfigurationInvalid(
+            f"Setting {name} cannot be used.",
+            why=first["msg"] + ".",
+            fix="See .env.example for every setting and its default.",
+            field=name,
+        ) from error

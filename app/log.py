@@ -1,0 +1,67 @@
+"""Structured logs: one event catalogue, keywords only, addresses never in clear (TRUST.md).
+
+info = something happened to a mail; warning = degraded and handled; error = a human is needed.
+"""
+
+import logging
+import sys
+from enum import StrEnum
+
+import structlog
+
+
+class Event(StrEnum):
+    """Every event the system logs, as noun.verb_past."""
+
+    CAMPAIGN_STARTED = "campaign.started"
+    CAMPAIGN_FINISHED = "campaign.finished"
+    CHUNK_RELEASED = "chunk.released"
+    CHUNK_REPUBLISHED = "chunk.republished"
+    CHUNK_ASSEMBLED = "chunk.assembled"
+    CHUNK_SENT = "chunk.sent"
+    CHUNK_REFUSED = "chunk.refused"
+    CLOCK_LED = "clock.led"
+    CLOCK_STOOD_BY = "clock.stood_by"
+    DEPENDENCY_LOST = "dependency.lost"
+    EMAIL_STOPPED = "email.stopped"
+    HITS_RECORDED = "hits.recorded"
+    JOURNAL_SETTLED = "journal.settled"
+    LEASE_EXPIRED = "lease.expired"
+    MESSAGE_DEAD_LETTERED = "message.dead_lettered"
+    MESSAGE_RETRIED = "message.retried"
+    PARTITION_CREATED = "partition.created"
+    PASS_FINISHED = "pass.finished"  # noqa: S105 - a scheduling pass, no password
+    PROCESS_STARTED = "process.started"
+    PROCESS_STOPPED = "process.stopped"
+    SPOOL_GREW = "spool.grew"
+    SPOOL_DRAINED = "spool.drained"
+    STATS_FOLDED = "stats.folded"
+
+
+def configure(level: str, fmt: str) -> None:
+    """Set up structlog and the standard library for this process; `fmt` is console or json."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if fmt == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(name)s %(message)s")
+    logging.getLogger("pika").setLevel(logging.ERROR)
+
+
+def logger() -> structlog.typing.FilteringBoundLogger:
+    """Return the process's logger; bind ids with structlog.contextvars around one message."""
+    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return bound

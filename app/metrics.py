@@ -1,0 +1,14 @@
+"""Every metric of the system, defined once; no label may grow without bound."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+EMAILS_RELEASED = Counter("mailqueue_emails_released", "E-mails released to the stages.")
+EMAILS_PLANNED = Counter("mailqueue_emails_planned", "E-mails created by campaign sequences.")
+EMAILS_FINISHED = Counter("mailqueue_emails_finished", "E-mails by outcome.", ["state"])
+EMAILS_IN_FLIGHT = Gauge("mailqueue_emails_in_flight", "Released and not finished.")
+LATENESS_S = Histogram("mailqueue_release_lateness_seconds", "Release time minus due time.")
+MESSAGES_DEAD = Counter("mailqueue_messages_dead", "Dead-lettered messages.", ["queue"])
+MESSAGES_RETRIED = Counter("mailqueue_messages_retried", "Messages put on the ladder.", ["queue"])
+HITS = Counter("mailqueue_hits", "Tracking hits accepted by this process.", ["kind"])
+SPOOL_BYTES = Gauge("mailqueue_spool_bytes", "Tracking hits waiting on local disk.")
+LEDGER_OFF = Gauge("mailqueue_ledger_off", "E-mails the books are off by (0 is right).")
