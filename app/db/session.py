@@ -1,0 +1,88 @@
+"""One session per thread: a psycopg connection that commits by itself outside of transactions.
+
+`with session.transaction():` is the only way to hold a transaction, and it never spans a network
+call. Workers connect as mailqueue_worker; the API's tenant_transaction() steps down to
+mailqueue_api, which row-level security confines to one app (DESIGN 8).
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_dumps, set_json_loads
+
+from app.errors import DependencyUnavailable
+
+Session = psycopg.Connection[TupleRow]
+Row = TupleRow
+
+set_json_loads(orjson.loads)
+set_json_dumps(orjson.dumps)
+
+_local = threading.local()
+
+
+def connect(dsn: str, *, role: str | None = "mailqueue_worker") -> Session:
+    """Open a session; `role` None keeps the login role (migrations, tests).
+
+    Statements are prepared at their second use; a hot loop runs few distinct ones. Raises
+    DependencyUnavailable.
+    """
+    options = "-c timezone=UTC" + (f" -c role={role}" if role else "")
+    try:
+        return psycopg.connect(
+            dsn,
+            autocommit=True,
+            prepare_threshold=1,
+            options=options,
+            connect_timeout=10,
+            application_name="mailqueue",
+        )
+    except psycopg.OperationalError as error:
+        raise DependencyUnavailable(
+            "PostgreSQL cannot be reached.",
+            why=str(error).strip().splitlines()[-1] + ".",
+            fix="Check DATABASE_URL and that the server runs (`mailqueue doctor`).",
+        ) from error
+
+
+def thread_session(dsn: str) -> Session:
+    """Return this thread's session to `dsn`, opened again when it was lost."""
+    session: Session | None = getattr(_local, "session", None)
+    if session is None or session.closed or session.broken or _local.dsn != dsn:
+        close_thread_session()
+        session = _local.session = connect(dsn)
+        _local.dsn = dsn
+    return session
+
+
+def close_thread_session() -> None:
+    """Close this thread's session, if it has one."""
+    session: Session | None = getattr(_local, "session", None)
+    if session is not None:
+        session.close()
+    _local.session = None
+
+
+@contextmanager
+def tenant_transaction(session: Session, app_id: UUID) -> Iterator[Session]:
+    """Run one transaction as mailqueue_api, confined to `app_id` by row-level security."""
+    with session.transaction():
+        session.execute("SET LOCAL ROLE mailqueue_api")
+        session.execute("SELECT set_config('mailqueue.app_id', %s, true)", (str(app_id),))
+        yield session
+
+
+def one(session: Session, statement: str, binds: dict[str, Any] | Sequence[Any] = ()) -> Row | None:
+    """Return the first row of `statement`, or None."""
+    return session.execute(statement, binds).fetchone()
+
+
+def uuid_array(ids: Sequence[str]) -> str:
+    """Return hex ids as one array literal: the cheapest thing psycopg can send."""
+    return "{" + ",".join(ids) + "}"

@@ -1,0 +1,52 @@
+"""What comes back: suppressed addresses and inbound mail."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from app.tables import base
+from app.tables.base import metadata
+
+# Matched by keyed hash, so an erased address stays suppressed. app_id NULL = for every app.
+suppression_list = sa.Table(
+    "suppression_list",
+    metadata,
+    base.key(),
+    base.app_id(nullable=True),
+    sa.Column("email_hash", base.HASH, nullable=False),
+    base.text("email", nullable=True),
+    base.text("reason"),
+    base.text("source", nullable=True),
+    base.created_at(),
+    sa.UniqueConstraint(
+        "email_hash", "app_id", name="suppression_list_key", postgresql_nulls_not_distinct=True
+    ),
+    base.one_of("reason", ("hard_bounce", "soft_bounces", "complaint", "unsubscribe", "manual")),
+)
+
+inbound_messages = sa.Table(
+    "inbound_messages",
+    metadata,
+    base.key(),
+    base.app_id(nullable=True),
+    sa.Column("email_id", base.UUID),
+    base.text("kind"),
+    base.text("return_path", default=""),
+    base.text("recipient"),
+    base.text("subject", nullable=True),
+    base.text("message_id_header", nullable=True),
+    base.json("classification"),
+    base.text("status", default="received"),
+    base.created_at(),
+    base.one_of("kind", ("bounce", "complaint", "reply", "unsubscribe", "other")),
+    base.one_of("status", ("received", "processed", "ignored", "failed")),
+    sa.Index("inbound_messages_email_id", "email_id"),
+)
+
+inbox_message_content = sa.Table(
+    "inbox_message_content",
+    metadata,
+    sa.Column("ref_id", base.UUID, primary_key=True),  # an e-mail's or an inbound message's id
+    base.app_id(nullable=True),
+    sa.Column("raw", pg.BYTEA, nullable=False),
+    base.created_at(),
+)

@@ -1,0 +1,122 @@
+"""How it is run: jobs, webhooks, audit, idempotency, dead letters, erasure requests."""
+
+import sqlalchemy as sa
+
+from app.tables import base
+from app.tables.base import metadata
+
+scheduled_jobs = sa.Table(
+    "scheduled_jobs",
+    metadata,
+    base.key(),
+    base.app_id(),
+    base.text("name"),
+    base.text("cron"),
+    base.text("timezone", default="UTC"),
+    base.json("action"),
+    base.flag("is_enabled", "true"),
+    base.time("next_run_at"),
+    base.time("last_run_at"),
+    base.created_at(),
+    sa.UniqueConstraint("app_id", "name"),
+)
+
+webhook_endpoints = sa.Table(
+    "webhook_endpoints",
+    metadata,
+    base.key(),
+    base.app_id(),
+    base.text("url"),
+    base.text("secret_sealed"),
+    base.texts("events"),
+    base.text("status", default="active"),
+    base.created_at(),
+    base.one_of("status", ("active", "paused", "disabled")),
+)
+
+webhook_deliveries = sa.Table(
+    "webhook_deliveries",
+    metadata,
+    base.key(),
+    base.app_id(),
+    base.refers("endpoint_id", "webhook_endpoints"),
+    base.text("event"),
+    base.json("payload"),
+    base.text("status", default="pending"),
+    base.number("attempts", kind=sa.SmallInteger),
+    base.number("response_code", None, kind=sa.SmallInteger),
+    base.text("error", nullable=True),
+    base.time("due_at"),
+    base.created_at(),
+    base.one_of("status", ("pending", "delivered", "failed")),
+    sa.Index("webhook_deliveries_due", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
+)
+
+# Append-only by trigger; partitioned by id; refers to people by pseudonymous ids and hashes.
+audit_logs = sa.Table(
+    "audit_logs",
+    metadata,
+    base.key(),
+    sa.Column("app_id", base.UUID),
+    base.text("actor"),
+    base.text("action"),
+    base.text("target_kind"),
+    base.text("target_id"),
+    base.text("origin", nullable=True),
+    base.json("before", None),
+    base.json("after", None),
+    base.created_at(),
+    sa.Index("audit_logs_app_id_id", "app_id", "id"),
+    postgresql_partition_by="RANGE (id)",
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("app_id", base.UUID, sa.ForeignKey("apps.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("request_hash", base.HASH, nullable=False),
+    base.number("response_status", None, kind=sa.SmallInteger),
+    base.json("response_body", None),
+    sa.Column("expires_at", base.TIME, nullable=False),
+    base.created_at(),
+    sa.Index("idempotency_keys_expires_at", "expires_at"),
+)
+
+dead_letters = sa.Table(
+    "dead_letters",
+    metadata,
+    base.key(),
+    base.app_id(nullable=True),
+    base.text("queue"),
+    base.text("actor", nullable=True),
+    base.json("message"),
+    base.text("error_class"),
+    base.text("error"),
+    base.text("traceback", nullable=True),
+    base.text("fingerprint"),
+    base.number("attempts", kind=sa.SmallInteger),
+    base.text("request_id", nullable=True),
+    sa.Column("failed_at", base.TIME, nullable=False, server_default=sa.text("now()")),
+    base.text("status", default="open"),
+    base.time("resolved_at"),
+    base.text("resolved_by", nullable=True),
+    base.text("reason", nullable=True),
+    base.one_of("status", ("open", "retried", "discarded")),
+    sa.Index("dead_letters_app_id_status_fingerprint", "app_id", "status", "fingerprint"),
+)
+
+gdpr_requests = sa.Table(
+    "gdpr_requests",
+    metadata,
+    base.key(),
+    base.app_id(),
+    base.text("kind"),
+    sa.Column("email_hash", base.HASH, nullable=False),
+    base.text("status", default="open"),
+    base.json("receipt", None),
+    base.time("finished_at"),
+    base.created_at(),
+    base.one_of("kind", ("export", "erase")),
+    base.one_of("status", ("open", "running", "done", "failed")),
+)

@@ -1,0 +1,139 @@
+"""Who uses the system and through what they send: apps, people, keys, servers, accounts, queues."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from app.tables import base
+from app.tables.base import metadata
+
+apps = sa.Table(
+    "apps",
+    metadata,
+    base.key(),
+    base.text("name"),
+    base.text("status", default="active"),
+    base.flag("is_sandbox"),
+    base.flag("keeps_content"),
+    base.json("settings"),
+    base.created_at(),
+    sa.UniqueConstraint("name"),
+    base.one_of("status", ("active", "suspended")),
+)
+
+companies = sa.Table(
+    "companies",
+    metadata,
+    base.key(),
+    base.app_id(),
+    base.text("name"),
+    base.created_at(),
+    sa.UniqueConstraint("app_id", "name"),
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    base.key(),
+    base.app_id(nullable=True),  # absent for a super_admin, who sees every app
+    base.text("email"),
+    base.text("password_hash", nullable=True),
+    base.text("role"),
+    base.text("totp_secret_sealed", nullable=True),
+    base.number("totp_last_counter", None, kind=sa.BigInteger),
+    base.texts("recovery_code_hashes"),
+    base.time("disabled_at"),
+    base.created_at(),
+    sa.UniqueConstraint("email"),
+    base.one_of("role", ("super_admin", "admin", "viewer")),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    base.key(),
+    base.app_id(),
+    base.text("key_id"),
+    base.text("name"),
+    sa.Column("secret_hash", base.HASH, nullable=False),
+    base.texts("scopes"),
+    sa.Column(
+        "allowed_networks", pg.ARRAY(pg.CIDR), nullable=False, server_default=sa.text("'{}'")
+    ),
+    base.time("expires_at"),
+    base.time("last_used_at"),
+    base.time("revoked_at"),
+    base.created_at(),
+    sa.UniqueConstraint("key_id"),
+)
+
+smtp_configs = sa.Table(
+    "smtp_configs",
+    metadata,
+    base.key(),
+    base.app_id(),
+    base.text("name"),
+    base.text("host"),
+    base.number("port", 587),
+    base.text("security", default="starttls"),
+    base.text("username", nullable=True),
+    base.text("password_sealed", nullable=True),
+    base.number("connections", 8, kind=sa.SmallInteger),
+    base.created_at(),
+    sa.UniqueConstraint("app_id", "name"),
+    base.one_of("security", ("none", "starttls", "tls")),
+    sa.CheckConstraint("port BETWEEN 1 AND 65535", name="port_range"),
+    sa.CheckConstraint("connections BETWEEN 1 AND 64", name="connections_range"),
+)
+
+# A sender identity with its limits. Limits are NULL when nothing limits.
+email_accounts = sa.Table(
+    "email_accounts",
+    metadata,
+    base.key(),
+    base.app_id(),
+    base.refers("company_id", "companies", nullable=True, ondelete="SET NULL"),
+    base.refers("smtp_config_id", "smtp_configs", ondelete="RESTRICT"),
+    base.text("address"),
+    base.text("display_name", default=""),
+    base.text("reply_to", nullable=True),
+    base.number("hourly_limit", None),
+    base.number("daily_limit", None),
+    base.number("min_gap_ms", 0),
+    sa.Column("warmup_started_on", sa.Date),
+    base.number("warmup_daily_start", None),
+    sa.Column("warmup_growth", sa.Numeric(4, 2)),
+    base.text("status", default="active"),
+    base.created_at(),
+    sa.UniqueConstraint("app_id", "address"),
+    base.one_of("status", ("active", "paused")),
+    sa.CheckConstraint("hourly_limit > 0", name="hourly_limit_positive"),
+    sa.CheckConstraint("daily_limit > 0", name="daily_limit_positive"),
+    sa.CheckConstraint("min_gap_ms >= 0", name="min_gap_not_negative"),
+)
+
+queues = sa.Table(
+    "queues",
+    metadata,
+    base.key(),
+    base.app_id(),
+    base.text("name"),
+    base.number("priority", 5, kind=sa.SmallInteger),
+    base.number("per_minute", None),
+    sa.Column(
+        "retry_delays_s",
+        pg.ARRAY(sa.Integer),
+        nullable=False,
+        server_default=sa.text("'{30,120,600,3600}'"),
+    ),
+    base.number("max_deferral_age_s", 172_800),
+    base.text("on_unknown", default="hold"),
+    base.number("micro_batch", 100, kind=sa.SmallInteger),
+    base.text("status", default="active"),
+    base.created_at(),
+    sa.UniqueConstraint("app_id", "name"),
+    base.one_of("on_unknown", ("hold", "resend", "assume_sent")),
+    base.one_of("status", ("active", "paused", "draining")),
+    sa.CheckConstraint("priority BETWEEN 1 AND 10", name="priority_range"),
+    sa.CheckConstraint("per_minute > 0", name="per_minute_positive"),
+    sa.CheckConstraint("micro_batch BETWEEN 1 AND 1000", name="micro_batch_range"),
+)
