@@ -1,0 +1,152 @@
+"""Every move of an e-mail between states: guarded UPDATEs in bulk, RETURNING what really moved.
+
+Zero rows means that someone else won: stop quietly. Rows are locked in id order. Each statement
+says between which ids it works, because a plan cannot prune partitions by `id = ANY(...)` alone.
+Moves of the send protocol (claim, outcome) stand in app/lifecycle/attempts.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from app.db.session import Row, Session
+from app.lifecycle.events import Delta, count
+from app.lifecycle.states import SOURCES, State
+
+_DIMENSIONS = "app_id, queue_id, campaign_id, step_id, account_id"
+
+
+def _span(ids: Sequence[Any]) -> dict[str, Any]:
+    return {"ids": list(ids), "low": min(ids), "high": max(ids)}
+
+
+_RELEASE = """
+UPDATE emails SET status = 'queued', due_at = NULL, queued_at = now(), reason = NULL
+WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s AND due_at IS NOT NULL
+RETURNING id"""
+
+
+def release(session: Session, ids: Sequence[UUID]) -> set[UUID]:
+    """Move scheduled e-mails to queued; the guard is due_at, so two passes cannot both win."""
+    if not ids:
+        return set()
+    return {row[0] for row in session.execute(_RELEASE, _span(ids)).fetchall()}
+
+
+_RESCHEDULE = """
+UPDATE emails e SET due_at = r.due_at, window_closes_at = r.closes_at, reason = r.reason
+FROM unnest(%(ids)s::uuid[], %(dues)s::timestamptz[], %(closes)s::timestamptz[], %(reasons)s::text[])
+     AS r(id, due_at, closes_at, reason)
+WHERE e.id = r.id AND e.id BETWEEN %(low)s AND %(high)s AND e.due_at IS NOT NULL"""
+
+
+def reschedule(
+    session: Session, moves: Sequence[tuple[UUID, dt.datetime, dt.datetime | None, str]]
+) -> int:
+    """Give scheduled e-mails another time: (id, due_at, window_closes_at, reason); return how many."""
+    if not moves:
+        return 0
+    ids, dues, closes, reasons = zip(*sorted(moves, key=lambda move: move[0]), strict=True)
+    binds = _span(ids) | {"dues": list(dues), "closes": list(closes), "reasons": list(reasons)}
+    return session.execute(_RESCHEDULE, binds).rowcount
+
+
+_HOLD_BACK = """
+UPDATE emails SET status = 'scheduled', due_at = coalesce(%(due)s, now()), reason = %(reason)s
+WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s AND status = 'queued'"""
+
+
+def hold_back(
+    session: Session, ids: Sequence[UUID], *, due_at: dt.datetime | str, reason: str
+) -> int:
+    """Return queued e-mails to scheduled without consuming an attempt (limit, pause, window).
+
+    `due_at` may be 'infinity' for mails parked by a pause.
+    """
+    if not ids:
+        return 0
+    binds = _span(ids) | {"due": due_at, "reason": reason}
+    return session.execute(_HOLD_BACK, binds).rowcount
+
+
+_STOP = f"""
+UPDATE emails e SET status = %(target)s, reason = r.reason, due_at = NULL
+FROM unnest(%(ids)s::uuid[], %(reasons)s::text[]) AS r(id, reason)
+WHERE e.id = r.id AND e.id BETWEEN %(low)s AND %(high)s AND e.status = ANY(%(sources)s)
+RETURNING {", ".join("e." + name for name in _DIMENSIONS.split(", "))}"""  # noqa: S608 - constants
+
+
+def stop(session: Session, stops: Sequence[tuple[UUID, str]], target: State) -> int:
+    """Move waiting e-mails to a final state, each with its reason; count them; return how many."""
+    if not stops:
+        return 0
+    ids, reasons = zip(*sorted(stops), strict=True)
+    binds = _span(ids) | {"reasons": list(reasons), "target": target, "sources": _sources(target)}
+    return _counted(session, session.execute(_STOP, binds).fetchall(), target)
+
+
+_STOP_WAITING = f"""
+UPDATE emails SET status = %(target)s, reason = %(reason)s, due_at = NULL
+WHERE {{where}} AND status IN ('scheduled', 'queued')
+RETURNING {_DIMENSIONS}"""  # noqa: S608 - constants
+
+# A lead's mails are found through its enrolments' campaigns: emails_campaign is the index.
+_BY_CAMPAIGN = _STOP_WAITING.format(where="campaign_id = %(campaign)s")
+_BY_ENROLMENT = _STOP_WAITING.format(
+    where="id = ANY(ARRAY(SELECT last_email_id FROM enrolments WHERE id = ANY(%(enrolments)s)))"
+)
+
+
+def stop_campaign(session: Session, campaign_id: UUID, *, target: State, reason: str) -> int:
+    """Stop every scheduled or queued e-mail of a campaign (index emails_campaign)."""
+    binds = {"target": target, "reason": reason, "campaign": campaign_id}
+    return _counted(session, session.execute(_BY_CAMPAIGN, binds).fetchall(), target)
+
+
+def stop_enrolments(
+    session: Session, enrolment_ids: Sequence[UUID], *, target: State, reason: str
+) -> int:
+    """Stop what still waits of these enrolments: their last planned e-mail (primary key)."""
+    binds = {"target": target, "reason": reason, "enrolments": list(enrolment_ids)}
+    return _counted(session, session.execute(_BY_ENROLMENT, binds).fetchall(), target)
+
+
+def park(session: Session, campaign_id: UUID) -> int:
+    """Keep a paused campaign's scheduled e-mails from release; they stay `scheduled`."""
+    return session.execute(
+        "UPDATE emails SET due_at = 'infinity', reason = 'campaign paused' "
+        "WHERE campaign_id = %s AND due_at < 'infinity'",
+        (campaign_id,),
+    ).rowcount
+
+
+def unpark(session: Session, campaign_id: UUID) -> int:
+    """Make a resumed campaign's parked e-mails due now; the release checks their windows."""
+    return session.execute(
+        "UPDATE emails SET due_at = now(), reason = NULL "
+        "WHERE campaign_id = %s AND due_at = 'infinity'",
+        (campaign_id,),
+    ).rowcount
+
+
+def _sources(target: State) -> list[str]:
+    return [str(source) for source in SOURCES[target]]
+
+
+def _counted(session: Session, rows: Sequence[Row], kind: State) -> int:
+    count(
+        session,
+        (
+            Delta(
+                app_id=r[0],
+                queue_id=r[1],
+                campaign_id=r[2],
+                step_id=r[3],
+                account_id=r[4],
+                kind=str(kind),
+            )
+            for r in rows
+        ),
+    )
+    return len(rows)
