@@ -53,7 +53,7 @@ def reschedule(
 
 
 _HOLD_BACK = """
-UPDATE emails SET status = 'scheduled', due_at = coalesce(%(due)s, now()), reason = %(reason)s
+UPDATE emails SET status = 'scheduled', due_at = %(due)s::timestamptz, reason = %(reason)s
 WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s AND status = 'queued'"""
 
 

@@ -1,0 +1,166 @@
+"""The two statements of the send protocol: claim before, outcome after (DESIGN 7).
+
+The claim is the intent, durable before the final dot of DATA; the outcome is guarded by the fence
+the claim returned, so a worker that slept through its lease cannot overwrite what came after it.
+One transaction may carry the outcome of batch k and the claim of batch k+1, in one round trip.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+
+from app.db.session import Row, Session
+from app.lifecycle.states import State
+
+# Longer than the longest legal wait: 10 minutes for the reply to the final dot
+# (RFC 5321 4.5.3.2.6), and a micro-batch may meet it once on each of its connections.
+LEASE = dt.timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one claimed e-mail.
+
+    `target` SCHEDULED needs `due_at`. `is_attempt` False gives the attempt back (proved untried).
+    `data` is the attempt's line on the timeline; None writes none.
+    """
+
+    email_id: UUID
+    fence: int
+    target: State
+    code: int
+    reason: str | None
+    due_at: dt.datetime | None
+    event_id: str
+    data: dict[str, Any] | None
+    is_attempt: bool = True
+
+    @property
+    def kind(self) -> str:
+        """The counter this outcome adds to."""
+        if self.target is not State.SCHEDULED:
+            return str(self.target)
+        return "deferred" if self.is_attempt else "untried"
+
+
+_CLAIM = """
+UPDATE emails SET status = 'sending', attempt = attempt + 1, starts = starts + 1,
+  fence = fence + 1, claimed_by = %(by)s, claimed_at = now(), lease_until = now() + %(lease)s
+WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s AND status = 'queued'
+RETURNING id, fence, attempt, created_at"""
+
+# The update is written once; the guard differs between a lease that is held and one that ran out.
+_RECORD = """
+WITH r AS (
+  SELECT * FROM unnest(%(ids)s::uuid[], %(fences)s::int[], %(targets)s::text[], %(codes)s::int[],
+    %(reasons)s::text[], %(dues)s::timestamptz[], %(given_back)s::int[], %(kinds)s::text[],
+    %(events)s::uuid[], %(data)s::text[])
+    AS r(id, fence, target, code, reason, due_at, given_back, kind, event, data)),
+u AS (
+  UPDATE emails e SET status = r.target, smtp_code = nullif(r.code, 0), reason = r.reason,
+    due_at = r.due_at, attempt = e.attempt - r.given_back, lease_until = NULL, claimed_by = NULL,
+    sent_at = CASE WHEN r.target = 'sent' THEN now() END
+  FROM r WHERE e.id = r.id AND e.id BETWEEN %(low)s AND %(high)s
+    AND e.status = {guard} AND e.fence = r.fence
+  RETURNING e.id, e.app_id, e.queue_id, e.campaign_id, e.step_id, e.account_id, r.kind, r.event,
+    r.data),
+ev AS (
+  INSERT INTO email_events (email_id, id, app_id, type, data)
+  SELECT id, event, app_id, 'attempt', data::jsonb FROM u WHERE data IS NOT NULL),
+l AS (
+  UPDATE released_chunks SET remaining = remaining - (SELECT count(*) FROM u), touched_at = now()
+  WHERE id = %(chunk)s),
+d AS (
+  INSERT INTO email_stat_deltas (app_id, queue_id, campaign_id, step_id, account_id, kind, n)
+  SELECT app_id, queue_id, campaign_id, step_id, account_id, kind, count(*) FROM u
+  GROUP BY 1, 2, 3, 4, 5, 6
+  {correction})
+SELECT id FROM u"""
+
+_RECORD_HELD = _RECORD.format(guard="'sending'", correction="")
+# Counted as unknown when the lease ran out: what is known now is taken off that count.
+_RECORD_LATE = _RECORD.format(
+    guard="'unknown'",
+    correction="""UNION ALL
+  SELECT app_id, queue_id, campaign_id, step_id, account_id, 'unknown', -count(*) FROM u
+  GROUP BY 1, 2, 3, 4, 5""",
+)
+
+
+def claim_binds(ids: Sequence[UUID], worker: str) -> dict[str, Any]:
+    """Return the parameters of a claim; `worker` names the attempt journal that vouches for it."""
+    return {"ids": list(ids), "low": min(ids), "high": max(ids), "by": worker, "lease": LEASE}
+
+
+def record_binds(outcomes: Sequence[Outcome], chunk_id: UUID | None) -> dict[str, Any]:
+    """Return the parameters of an outcome, as parallel arrays."""
+    ids = [outcome.email_id for outcome in outcomes]
+    return {
+        "ids": ids,
+        "low": min(ids),
+        "high": max(ids),
+        "fences": [outcome.fence for outcome in outcomes],
+        "targets": [str(outcome.target) for outcome in outcomes],
+        "codes": [outcome.code for outcome in outcomes],
+        "reasons": [outcome.reason for outcome in outcomes],
+        "dues": [outcome.due_at for outcome in outcomes],
+        "given_back": [0 if outcome.is_attempt else 1 for outcome in outcomes],
+        "kinds": [outcome.kind for outcome in outcomes],
+        "events": [outcome.event_id for outcome in outcomes],
+        "data": [_line(outcome) for outcome in outcomes],
+        "chunk": chunk_id,
+    }
+
+
+def claim(session: Session, ids: Sequence[UUID], worker: str) -> list[Row]:
+    """Claim queued e-mails; return (id, fence, attempt, created_at) of those that became ours."""
+    return session.execute(_CLAIM, claim_binds(ids, worker)).fetchall()
+
+
+def record(session: Session, outcomes: Sequence[Outcome], chunk_id: UUID | None) -> set[UUID]:
+    """Record outcomes, events and counters in one statement; return the ids that moved.
+
+    Outcomes that come after their lease ran out (`unknown`, same fence) are evidence and replace
+    the unknown. Anything else stays as it is.
+    """
+    if not outcomes:
+        return set()
+    with session.transaction():
+        rows = session.execute(_RECORD_HELD, record_binds(outcomes, chunk_id)).fetchall()
+        moved = {row[0] for row in rows}
+        late = [o for o in outcomes if o.email_id not in moved and o.target is not State.UNKNOWN]
+        if late:
+            rows = session.execute(_RECORD_LATE, record_binds(late, None)).fetchall()
+            moved |= {row[0] for row in rows}
+    return moved
+
+
+def record_and_claim(
+    session: Session,
+    outcomes: Sequence[Outcome],
+    chunk_id: UUID | None,
+    ids: Sequence[UUID],
+    worker: str,
+) -> list[Row]:
+    """Record one micro-batch and claim the next: one commit, one round trip; return the claim."""
+    with session.pipeline(), session.transaction():
+        recorded = session.execute(_RECORD_HELD, record_binds(outcomes, chunk_id))
+        claimed = session.execute(_CLAIM, claim_binds(ids, worker))
+    rows = claimed.fetchall()
+    if recorded.rowcount < len(outcomes):
+        record(session, _left_out(outcomes, recorded), None)
+    return rows
+
+
+def _left_out(outcomes: Sequence[Outcome], recorded: psycopg.Cursor[Row]) -> list[Outcome]:
+    moved = {row[0] for row in recorded.fetchall()}
+    return [outcome for outcome in outcomes if outcome.email_id not in moved]
+
+
+def _line(outcome: Outcome) -> str | None:
+    return None if outcome.data is None else orjson.dumps(outcome.data).decode()
