@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from app.db.session import Session
+from app.db.session import Row, Session
 from app.lifecycle.states import State
 
 
@@ -28,13 +28,22 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stranded:
-    """What a stale chunk still holds: `queued` ids to publish again, `expired` leases to settle."""
+class Review:
+    """What the rows say of a chunk: `queued` ids, leases that ran out (id, fence), leases `held`.
+
+    `is_stale` = no progress for long: its message may be lost.
+    """
 
     chunk: Chunk
     queued: tuple[UUID, ...]
     expired: tuple[tuple[UUID, int], ...]
     held: int
+    is_stale: bool
+
+    @property
+    def unfinished(self) -> int:
+        """How many e-mails are still between release and outcome."""
+        return len(self.queued) + len(self.expired) + self.held
 
 
 _OPEN = """
@@ -75,42 +84,57 @@ def settle(session: Session, chunk_id: UUID, finished: int) -> None:
     )
 
 
-_STALE = """
-SELECT id, app_id, account_id, lane, payload, remaining FROM released_chunks
-WHERE touched_at < now() - %(age)s * power(2, least(republished, 4))
-ORDER BY touched_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""
+_DOUBTFUL = """
+SELECT id, app_id, account_id, lane, payload, remaining,
+       touched_at < now() - %(age)s * power(2, least(republished, 4)) AS is_stale
+FROM released_chunks
+WHERE remaining <= 0 OR touched_at < now() - %(age)s * power(2, least(republished, 4))
+ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""
 
 _ROWS = """
 SELECT id, status, fence, lease_until < now() FROM emails
 WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s AND status IN ('queued', 'sending')"""
 
 
-def stranded(session: Session, *, age: dt.timedelta, limit: int) -> list[Stranded]:
-    """Lock chunks without progress for `age` (doubling each time) and say what they still hold.
+def review(session: Session, *, age: dt.timedelta, limit: int) -> list[Review]:
+    """Lock chunks that seem finished, or stale for `age` (doubling), and ask their rows.
 
-    Call inside a transaction; two sweepers at once take different chunks (SKIP LOCKED).
+    The counter is only a hint (a redelivered message may count twice): a chunk is forgotten when
+    its rows say so. Call inside a transaction; two sweepers take different chunks (SKIP LOCKED).
     """
-    found = []
-    for row in session.execute(_STALE, {"age": age, "limit": limit}).fetchall():
-        chunk = Chunk(
-            id=row[0], app_id=row[1], account_id=row[2], lane=row[3], payload=row[4], size=row[5]
-        )
-        ids = [UUID(text) for text in chunk.payload["email_ids"]]
-        rows = session.execute(_ROWS, {"ids": ids, "low": min(ids), "high": max(ids)}).fetchall()
-        sending = [r for r in rows if r[1] == State.SENDING]
-        found.append(
-            Stranded(
-                chunk=chunk,
-                queued=tuple(r[0] for r in rows if r[1] == State.QUEUED),
-                expired=tuple((r[0], r[2]) for r in sending if r[3]),
-                held=sum(1 for r in sending if not r[3]),
-            )
-        )
-    return found
+    rows = session.execute(_DOUBTFUL, {"age": age, "limit": limit}).fetchall()
+    if not rows:
+        return []
+    ids_of = {row[0]: [UUID(text) for text in row[4]["email_ids"]] for row in rows}
+    everything = [email_id for ids in ids_of.values() for email_id in ids]
+    binds = {"ids": everything, "low": min(everything), "high": max(everything)}
+    waiting = {row[0]: row for row in session.execute(_ROWS, binds).fetchall()}
+    return [_reviewed(row, [waiting[i] for i in ids_of[row[0]] if i in waiting]) for row in rows]
 
 
-def touch(session: Session, chunk_id: UUID, remaining: int) -> None:
-    """Note that a stale chunk was published again with `remaining` e-mails to go."""
+def _reviewed(row: Row, waiting: list[Row]) -> Review:
+    chunk = Chunk(
+        id=row[0], app_id=row[1], account_id=row[2], lane=row[3], payload=row[4], size=row[5]
+    )
+    sending = [r for r in waiting if r[1] == State.SENDING]
+    return Review(
+        chunk=chunk,
+        queued=tuple(r[0] for r in waiting if r[1] == State.QUEUED),
+        expired=tuple((r[0], r[2]) for r in sending if r[3]),
+        held=sum(1 for r in sending if not r[3]),
+        is_stale=row[6],
+    )
+
+
+def correct(session: Session, chunk_id: UUID, remaining: int) -> None:
+    """Set a chunk's counter to what its rows say."""
+    session.execute(
+        "UPDATE released_chunks SET remaining = %s WHERE id = %s", (remaining, chunk_id)
+    )
+
+
+def republished(session: Session, chunk_id: UUID, remaining: int) -> None:
+    """Note that a stale chunk's message was published again, with `remaining` e-mails to go."""
     session.execute(
         "UPDATE released_chunks SET remaining = %s, republished = republished + 1, "
         "touched_at = now() WHERE id = %s",
@@ -119,10 +143,5 @@ def touch(session: Session, chunk_id: UUID, remaining: int) -> None:
 
 
 def close_chunks(session: Session, chunk_ids: Sequence[UUID]) -> None:
-    """Forget chunks that hold nothing any more."""
+    """Forget chunks whose e-mails all left the stages."""
     session.execute("DELETE FROM released_chunks WHERE id = ANY(%s)", (list(chunk_ids),))
-
-
-def close_finished(session: Session) -> int:
-    """Forget every chunk whose e-mails all left the stages; return how many."""
-    return session.execute("DELETE FROM released_chunks WHERE remaining <= 0").rowcount

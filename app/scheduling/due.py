@@ -1,0 +1,142 @@
+"""Which e-mails go next: exact priorities, fair over apps, as many as the stages and slots take.
+
+RabbitMQ has three lanes and no fairness; both are exact here because only what the stages work
+off in a few seconds is ever released (DESIGN 10).
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.db.session import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueAccount:
+    """An active account with due e-mails, the priorities they have, and its limits."""
+
+    account_id: UUID
+    app_id: UUID
+    priorities: tuple[int, ...]
+    hourly_limit: int | None
+    daily_limit: int | None
+    min_gap_ms: int
+
+    @property
+    def is_limited(self) -> bool:
+        """Tell whether any limit binds this account."""
+        return bool(self.hourly_limit or self.daily_limit or self.min_gap_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """One due e-mail, locked by this transaction, with what decides its way."""
+
+    email_id: UUID
+    app_id: UUID
+    account_id: UUID
+    template_version_id: UUID
+    campaign_id: UUID | None
+    step_id: UUID | None
+    lead_id: UUID | None
+    priority: int
+    due_at: dt.datetime
+    window_closes_at: dt.datetime | None
+    expires_at: dt.datetime | None
+
+
+# Distinct (account, priority) pairs that hold scheduled mail, by skipping through emails_due: two
+# index probes per pair, however many mails it holds. Then those with something due.
+_DUE_ACCOUNTS = """
+WITH RECURSIVE pair AS (
+  (SELECT account_id, priority FROM emails WHERE due_at IS NOT NULL
+   ORDER BY account_id, priority DESC LIMIT 1)
+  UNION ALL
+  SELECT next.account_id, next.priority FROM pair p CROSS JOIN LATERAL (
+    SELECT * FROM (
+      (SELECT account_id, priority FROM emails
+       WHERE due_at IS NOT NULL AND account_id = p.account_id AND priority < p.priority
+       ORDER BY account_id, priority DESC LIMIT 1)
+      UNION ALL
+      (SELECT account_id, priority FROM emails
+       WHERE due_at IS NOT NULL AND account_id > p.account_id
+       ORDER BY account_id, priority DESC LIMIT 1)) either
+    ORDER BY account_id, priority DESC LIMIT 1) next)
+SELECT a.id, a.app_id, array_agg(pair.priority ORDER BY pair.priority DESC),
+       a.hourly_limit, a.daily_limit, a.min_gap_ms
+FROM pair JOIN email_accounts a ON a.id = pair.account_id JOIN apps ON apps.id = a.app_id
+WHERE a.status = 'active' AND apps.status = 'active'
+  AND EXISTS (SELECT FROM emails e WHERE e.account_id = pair.account_id
+              AND e.priority = pair.priority AND e.due_at <= now())
+GROUP BY a.id ORDER BY a.id"""
+
+
+def accounts(session: Session) -> list[DueAccount]:
+    """Return the active accounts that have due e-mails (index emails_due, skip scan)."""
+    return [
+        DueAccount(
+            account_id=row[0],
+            app_id=row[1],
+            priorities=tuple(row[2]),
+            hourly_limit=row[3],
+            daily_limit=row[4],
+            min_gap_ms=row[5],
+        )
+        for row in session.execute(_DUE_ACCOUNTS).fetchall()
+    ]
+
+
+# Priority over everything, then round-robin over apps; an account gets at most its room.
+_PICK = """
+SELECT id, app_id, account_id, template_version_id, campaign_id, step_id, lead_id, priority,
+       due_at, window_closes_at, expires_at
+FROM (
+  SELECT q.*, a.room,
+    row_number() OVER (PARTITION BY q.account_id ORDER BY q.priority DESC, q.due_at, q.id) AS slot,
+    row_number() OVER (PARTITION BY q.app_id, q.priority ORDER BY q.due_at, q.id) AS turn
+  FROM unnest(%(accounts)s::uuid[], %(priorities)s::int[], %(rooms)s::int[])
+       AS a(account_id, priority, room)
+  CROSS JOIN LATERAL (
+    SELECT id, app_id, account_id, template_version_id, campaign_id, step_id, lead_id, priority,
+           due_at, window_closes_at, expires_at
+    FROM emails WHERE account_id = a.account_id AND priority = a.priority AND due_at <= now()
+    ORDER BY due_at, id LIMIT a.room FOR UPDATE SKIP LOCKED) q) w
+WHERE slot <= room ORDER BY priority DESC, turn, app_id LIMIT %(limit)s"""
+
+
+def pick(
+    session: Session, due: Sequence[DueAccount], rooms: Mapping[UUID, int], limit: int
+) -> list[Pick]:
+    """Lock at most `limit` due e-mails, at most `rooms[account]` of each account.
+
+    Ordered by priority, then in turns over apps. Another pass at the same moment gets other rows
+    (SKIP LOCKED). Call inside a transaction; one range of emails_due per account and priority.
+    """
+    open_accounts = [account for account in due if rooms.get(account.account_id, 0) > 0]
+    if not open_accounts or limit <= 0:
+        return []
+    pairs = [(a.account_id, p, rooms[a.account_id]) for a in open_accounts for p in a.priorities]
+    share = max(50, 2 * limit // len(pairs))
+    binds = {
+        "accounts": [pair[0] for pair in pairs],
+        "priorities": [pair[1] for pair in pairs],
+        "rooms": [min(pair[2], share, limit) for pair in pairs],
+        "limit": limit,
+    }
+    return [
+        Pick(
+            email_id=r[0],
+            app_id=r[1],
+            account_id=r[2],
+            template_version_id=r[3],
+            campaign_id=r[4],
+            step_id=r[5],
+            lead_id=r[6],
+            priority=r[7],
+            due_at=r[8],
+            window_closes_at=r[9],
+            expires_at=r[10],
+        )
+        for r in session.execute(_PICK, binds).fetchall()
+    ]
