@@ -23,11 +23,13 @@ class Event(StrEnum):
     CLOCK_LED = "clock.led"
     CLOCK_STOOD_BY = "clock.stood_by"
     DEPENDENCY_LOST = "dependency.lost"
+    DEPENDENCY_RETURNED = "dependency.returned"
     EMAIL_STOPPED = "email.stopped"
     HITS_RECORDED = "hits.recorded"
     JOURNAL_SETTLED = "journal.settled"
     LEASE_EXPIRED = "lease.expired"
     MESSAGE_DEAD_LETTERED = "message.dead_lettered"
+    MESSAGE_REDELIVERED = "message.redelivered"
     MESSAGE_RETRIED = "message.retried"
     PARTITION_CREATED = "partition.created"
     PASS_FINISHED = "pass.finished"  # noqa: S105 - a scheduling pass, no password

@@ -9,6 +9,7 @@ EMAILS_IN_FLIGHT = Gauge("mailqueue_emails_in_flight", "Released and not finishe
 LATENESS_S = Histogram("mailqueue_release_lateness_seconds", "Release time minus due time.")
 MESSAGES_DEAD = Counter("mailqueue_messages_dead", "Dead-lettered messages.", ["queue"])
 MESSAGES_RETRIED = Counter("mailqueue_messages_retried", "Messages put on the ladder.", ["queue"])
+MESSAGE_S = Histogram("mailqueue_message_seconds", "Time in work of one message.", ["actor"])
 HITS = Counter("mailqueue_hits", "Tracking hits accepted by this process.", ["kind"])
 SPOOL_BYTES = Gauge("mailqueue_spool_bytes", "Tracking hits waiting on local disk.")
 LEDGER_OFF = Gauge("mailqueue_ledger_off", "E-mails the books are off by (0 is right).")

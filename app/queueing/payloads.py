@@ -13,9 +13,9 @@ from app.errors import MessageMalformed
 
 
 class Payload(BaseModel):
-    """A message body: immutable, no unknown fields."""
+    """A message body: immutable, no unknown fields; its errors never repeat a recipient's data."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class TickPayload(Payload):
@@ -29,6 +29,7 @@ class ChunkPayload(Payload):
 
     chunk_id: UUID
     app_id: UUID
+    queue_id: UUID
     account_id: UUID
     template_version_id: UUID
     campaign_id: UUID | None = None

@@ -25,13 +25,18 @@ def lane_of(priority: int) -> Lane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One stage. `chunk` = items one message carries; attempt n waits on rung n of the ladder."""
+    """One stage. `chunk` = items one message carries; attempt n waits on rung n of the ladder.
+
+    `rank` orders the stages inside one lane of one worker process: the last stage first, so that
+    queues stay short.
+    """
 
     queue: str
     chunk: int
     retries: int
     time_limit: dt.timedelta
     lanes: bool = False
+    rank: int = 5
 
     def queue_for(self, lane: Lane) -> str:
         """Return the work queue of this step and lane."""
@@ -46,9 +51,9 @@ class Step:
 _MINUTE = dt.timedelta(minutes=1)
 
 SCHEDULE = Step(queue="schedule", chunk=1, retries=0, time_limit=5 * _MINUTE)
-ASSEMBLE = Step(queue="assemble", chunk=200, retries=4, time_limit=5 * _MINUTE, lanes=True)
+ASSEMBLE = Step(queue="assemble", chunk=200, retries=4, time_limit=5 * _MINUTE, lanes=True, rank=4)
 # The reply to one final dot may take 10 minutes (RFC 5321 4.5.3.2.6): the limit is longer.
-SEND = Step(queue="send", chunk=200, retries=4, time_limit=60 * _MINUTE, lanes=True)
+SEND = Step(queue="send", chunk=200, retries=4, time_limit=60 * _MINUTE, lanes=True, rank=0)
 EVENTS = Step(queue="events", chunk=500, retries=4, time_limit=5 * _MINUTE)
 WEBHOOKS = Step(queue="webhooks", chunk=50, retries=4, time_limit=5 * _MINUTE)
 INBOUND = Step(queue="inbound", chunk=50, retries=4, time_limit=5 * _MINUTE)
@@ -56,9 +61,18 @@ MAINTENANCE = Step(queue="maintenance", chunk=1, retries=0, time_limit=30 * _MIN
 
 STEPS = (SCHEDULE, ASSEMBLE, SEND, EVENTS, WEBHOOKS, INBOUND, MAINTENANCE)
 
-LADDER: tuple[tuple[str, dt.timedelta], ...] = (
-    ("30s", dt.timedelta(seconds=30)),
-    ("2m", 2 * _MINUTE),
-    ("10m", 10 * _MINUTE),
-    ("1h", 60 * _MINUTE),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One waiting queue of the retry ladder, shared by all stages."""
+
+    label: str
+    delay: dt.timedelta
+
+
+LADDER = (
+    Rung(label="30s", delay=dt.timedelta(seconds=30)),
+    Rung(label="2m", delay=2 * _MINUTE),
+    Rung(label="10m", delay=10 * _MINUTE),
+    Rung(label="1h", delay=60 * _MINUTE),
 )

@@ -1,0 +1,165 @@
+"""Looking into the dead-letter queues of RabbitMQ, and taking messages out of them.
+
+`channel` is a BlockingChannel with confirm_delivery() on. The rows are marked by the caller, after
+the message has moved (dead_letters.mark_retried, mark_discarded).
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+from uuid import UUID, uuid5
+
+import orjson
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+
+from app.errors import MessageMalformed
+from app.queueing import messages, topology
+from app.queueing.dead_letters import (
+    DeadLetter,
+    app_of,
+    as_uuid,
+    clipped,
+    fingerprint,
+    request_of,
+)
+
+# Names what RabbitMQ itself dead-lettered, so that the same bytes get the same id at every look.
+_NAMESPACE = UUID("0197f3c2-6f0a-7b51-9d3e-2f4c8a6b1e70")
+
+
+def peek(channel: BlockingChannel, queue: str, limit: int) -> list[DeadLetter]:
+    """Return up to `limit` dead letters of the work queue `queue`, oldest first; they stay.
+
+    Recording each of them (dead_letters.record) repairs rows that could not be written.
+    """
+    found = list(_read(channel, queue, limit))
+    for _, tag in found:
+        channel.basic_nack(tag, requeue=True)
+    return [letter for letter, _ in found]
+
+
+def retry(
+    channel: BlockingChannel, queue: str, ids: Collection[UUID] | None = None, limit: int = 1_000
+) -> list[UUID]:
+    """Publish dead letters to their work queue again, on the first rung; returns their ids.
+
+    `ids` None means all. Each leaves the dead letters only when RabbitMQ has confirmed its new
+    message; raises pika's AMQPError when RabbitMQ is away, and what was not moved stays.
+    """
+
+    def publish(letter: DeadLetter) -> None:
+        channel.basic_publish("", queue, renewed(letter.body), _DURABLE, mandatory=True)
+
+    return _take(channel, queue, publish, ids=ids, limit=limit)
+
+
+def discard(
+    channel: BlockingChannel, queue: str, ids: Collection[UUID], limit: int = 1_000
+) -> list[UUID]:
+    """Remove dead letters from RabbitMQ for good; returns the ids that were found."""
+    return _take(channel, queue, lambda _: None, ids=ids, limit=limit)
+
+
+_DURABLE = pika.BasicProperties(delivery_mode=2, content_type="application/json")
+
+
+def _take(
+    channel: BlockingChannel,
+    queue: str,
+    move: Callable[[DeadLetter], None],
+    *,
+    ids: Collection[UUID] | None,
+    limit: int,
+) -> list[UUID]:
+    taken: list[UUID] = []
+    passed: list[int] = []
+    try:
+        for letter, tag in _read(channel, queue, limit):
+            if ids is not None and letter.id not in ids:
+                passed.append(tag)
+                continue
+            move(letter)
+            channel.basic_ack(tag)
+            taken.append(letter.id)
+    finally:
+        if channel.is_open:
+            for tag in passed:
+                channel.basic_nack(tag, requeue=True)
+    return taken
+
+
+def _read(channel: BlockingChannel, queue: str, limit: int) -> Iterator[tuple[DeadLetter, int]]:
+    """Yield what the dead-letter queue holds now; the caller answers each delivery tag."""
+    name = topology.dead_queue(queue)
+    depth = channel.queue_declare(name, passive=True).method.message_count
+    for _ in range(min(depth, limit)):
+        method, properties, body = channel.basic_get(name)
+        if method is None or properties is None or body is None:
+            break
+        yield read(queue, dict(properties.headers or {}), body), method.delivery_tag
+
+
+def read(queue: str, headers: dict[str, Any], body: bytes) -> DeadLetter:
+    """Return the dead letter a message of dlq.<queue> stands for.
+
+    One without our headers was dead-lettered by RabbitMQ: delivered 20 times, never acked, which
+    means that it kills its worker.
+    """
+    identity = as_uuid(headers.get("x-dead-letter-id"))
+    options, kwargs, actor = _open(body)
+    if identity is None:
+        return DeadLetter(
+            id=uuid5(_NAMESPACE, body.hex()),
+            queue=queue,
+            body=body,
+            reason=f"returned to its queue {topology.DELIVERY_LIMIT} times: it may kill its worker",
+            error_class="DeliveryLimit",
+            error=clipped(str(headers.get("x-first-death-reason", "delivery_limit"))),
+            failed_at=_died_at(headers),
+            fingerprint=fingerprint("DeliveryLimit", "", actor or queue),
+            actor=actor,
+            app_id=app_of(kwargs),
+            request_id=request_of(options),
+        )
+    return DeadLetter(
+        id=identity,
+        queue=queue,
+        body=body,
+        reason=str(headers.get("x-reason", "")),
+        error_class=str(headers.get("x-error-class", "")),
+        error=str(headers.get("x-error", "")),
+        failed_at=dt.datetime.fromisoformat(str(headers["x-failed-at"])),
+        fingerprint=str(headers.get("x-fingerprint", "")),
+        attempts=int(headers.get("x-attempts", 0)),
+        actor=actor,
+        traceback=options.get("traceback"),
+        app_id=app_of(kwargs),
+        request_id=request_of(options),
+    )
+
+
+def renewed(body: bytes) -> bytes:
+    """Return a message without its history: a retry starts at the first rung again."""
+    try:
+        message = messages.decode(body)
+    except MessageMalformed:
+        return body
+    options = {k: v for k, v in message.options.items() if k not in {"retries", "traceback"}}
+    return orjson.dumps({**message.asdict(), "options": options})
+
+
+def _open(body: bytes) -> tuple[dict[str, Any], dict[str, Any], str | None]:
+    try:
+        message = messages.decode(body)
+    except MessageMalformed:
+        return {}, {}, None
+    return message.options, message.kwargs, message.actor_name
+
+
+def _died_at(headers: dict[str, Any]) -> dt.datetime:
+    """Return when RabbitMQ dead-lettered a message; pika reads AMQP times as naive UTC."""
+    deaths = headers.get("x-death") or [{}]
+    at = deaths[0].get("time")
+    known = isinstance(at, dt.datetime)
+    return at.replace(tzinfo=dt.UTC) if known else dt.datetime.fromtimestamp(0, dt.UTC)
