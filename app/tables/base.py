@@ -33,9 +33,12 @@ def app_id(*, nullable: bool = False) -> sa.Column[object]:
 
 
 def refers(
-    name: str, target: str, *, nullable: bool = False, ondelete: str = "CASCADE"
+    name: str, target: str, *, nullable: bool = False, ondelete: str | None = "CASCADE"
 ) -> sa.Column[object]:
-    """Declare a foreign key to `target`.id."""
+    """Declare a foreign key to `target`.id; `ondelete` None refuses to delete a target in use.
+
+    Not RESTRICT: that is checked at once, and deleting an app would trip over its own rows.
+    """
     reference = sa.ForeignKey(f"{target}.id", ondelete=ondelete)
     return sa.Column(name, UUID, reference, nullable=nullable)
 

@@ -19,7 +19,7 @@ messages = sa.Table(
     metadata,
     base.key(),
     base.app_id(),
-    base.refers("template_version_id", "template_versions", ondelete="RESTRICT"),
+    base.refers("template_version_id", "template_versions", ondelete=None),
     base.json("headers"),
     base.texts("tags"),
     base.json("metadata"),

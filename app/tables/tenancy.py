@@ -92,7 +92,7 @@ email_accounts = sa.Table(
     base.key(),
     base.app_id(),
     base.refers("company_id", "companies", nullable=True, ondelete="SET NULL"),
-    base.refers("smtp_config_id", "smtp_configs", ondelete="RESTRICT"),
+    base.refers("smtp_config_id", "smtp_configs", ondelete=None),
     base.text("address"),
     base.text("display_name", default=""),
     base.text("reply_to", nullable=True),
@@ -125,7 +125,8 @@ queues = sa.Table(
         nullable=False,
         server_default=sa.text("'{30,120,600,3600}'"),
     ),
-    base.number("max_deferral_age_s", 172_800),
+    # NULL: the delays above are all there is. Set: the last one repeats until a mail is this old.
+    base.number("max_deferral_age_s", None),
     base.text("on_unknown", default="hold"),
     base.number("micro_batch", 100, kind=sa.SmallInteger),
     base.text("status", default="active"),

@@ -1,0 +1,1 @@
+"""Revisions in order. Written as SQL and frozen: a revision never imports the application."""
