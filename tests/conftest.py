@@ -1,0 +1,138 @@
+"""The real parts every test stands on: a migrated database, a vhost, a Redis, settings.
+
+Nothing is skipped when a part is missing: `./run test` starts them all, and so says the failure.
+"""
+
+import base64
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from app import config
+from app.config import Settings
+from app.db import session as db
+from tests import stack
+
+SECRETS = {
+    "MAILQUEUE_SEALING_KEYS": "test:"
+    + base64.b64encode(b"sealing key for the tests, 32 by").decode(),
+    "MAILQUEUE_TRACKING_KEYS": "tracking-key-for-the-tests-0123456789",
+    "MAILQUEUE_ADDRESS_PEPPER": "address pepper for the tests",
+    "MAILQUEUE_API_KEY_PEPPER": "api key pepper for the tests",
+    "MAILQUEUE_CRON_SECRET": "cron secret for the tests",
+    "MAILQUEUE_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+}
+
+
+@pytest.fixture(scope="session")
+def database_url() -> str:
+    """The server's own database: CREATE DATABASE is said here, no table is made in it."""
+    return stack.required("DATABASE_URL")
+
+
+@pytest.fixture(scope="session")
+def maintenance(database_url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def template_database(database_url: str, maintenance: psycopg.Connection) -> str:
+    """The name of a migrated database, made once for all workers and kept for the next run."""
+    return stack.migrated_template(database_url, maintenance)
+
+
+@pytest.fixture
+def database(
+    database_url: str, maintenance: psycopg.Connection, template_database: str
+) -> Iterator[str]:
+    """The URL of a migrated database of this test's own."""
+    name = f"mailqueue_test_{uuid.uuid4().hex}"
+    clone = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    maintenance.execute(clone.format(sql.Identifier(name), sql.Identifier(template_database)))
+    yield stack.beside(database_url, name)
+    db.close_thread_session()
+    drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+    maintenance.execute(drop.format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def empty_database(database_url: str, maintenance: psycopg.Connection) -> Iterator[str]:
+    """The URL of a database without any table: for tests of the migrations themselves."""
+    name = f"mailqueue_test_{uuid.uuid4().hex}"
+    maintenance.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield stack.beside(database_url, name)
+    drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+    maintenance.execute(drop.format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def session(database: str) -> Iterator[db.Session]:
+    """A worker's session to this test's database."""
+    with contextlib.closing(db.connect(database)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def rabbitmq_url() -> Iterator[str]:
+    """An AMQP URL with a vhost of this test's own."""
+    with stack.vhost(
+        stack.required("RABBITMQ_URL"), stack.required("RABBITMQ_MANAGEMENT_URL")
+    ) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_number() -> Iterator[str]:
+    """The URL of a Redis database number no other worker and no other run uses."""
+    with stack.redis_number(stack.required("REDIS_URL")) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_number: str) -> str:
+    """A Redis URL whose database is empty."""
+    with contextlib.closing(redis.Redis.from_url(redis_number)) as client:
+        client.flushdb()
+    return redis_number
+
+
+@pytest.fixture
+def settings(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings with this test's database, test secrets and an own state directory.
+
+    The process's environment stays as it is: `configured` is for code that calls settings().
+    """
+    with monkeypatch.context() as patch:
+        _set(patch, {"DATABASE_URL": database, "MAILQUEUE_STATE_DIR": str(tmp_path)})
+        return Settings(_env_file=None)
+
+
+@pytest.fixture
+def configured(
+    database: str,
+    rabbitmq_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Settings]:
+    """The process's own settings(), for tests that run actors in this process."""
+    own = {"DATABASE_URL": database, "RABBITMQ_URL": rabbitmq_url, "REDIS_URL": redis_url}
+    _set(monkeypatch, own | {"MAILQUEUE_STATE_DIR": str(tmp_path)})
+    config.settings.cache_clear()
+    yield config.settings()
+    config.settings.cache_clear()
+
+
+def _set(patch: pytest.MonkeyPatch, own: dict[str, str]) -> None:
+    for name in [name for name in os.environ if name.startswith("MAILQUEUE_")]:
+        patch.delenv(name)
+    for name, value in (SECRETS | own).items():
+        patch.setenv(name, value)
