@@ -4,8 +4,12 @@ MailqueueError                  code            meaning
 |- ConfigurationInvalid         config_invalid  a setting is missing or wrong
 |- InputInvalid                 input_invalid   what a person or program gave us cannot be used
 |  |- TemplateInvalid           template_invalid  a template is refused, with its lines
+|  |- Unrenderable              unrenderable    one mail cannot be written from its template
+|  |  '- MissingVariables       missing_variables  it lacks the named variables
 |  '- MessageMalformed          message_malformed a RabbitMQ message breaks its schema
 |- NotFound                     not_found       the named thing does not exist (in this app)
+|- Unauthorized                 unauthorized    the caller did not prove who it is
+|- Forbidden                    forbidden       the caller may not do this
 |- Conflict                     conflict        the state of the thing forbids it
 |- DependencyUnavailable        dependency_unavailable  PostgreSQL, RabbitMQ, Redis or SMTP away
 |  '- PublishUnconfirmed        publish_unconfirmed  RabbitMQ did not confirm
@@ -71,6 +75,27 @@ class TemplateInvalid(InputInvalid):
         super().__init__("The template was not saved.", why=listed, field=problems[0].part)
 
 
+class Unrenderable(InputInvalid):
+    """One mail cannot be written from its template and variables: permanent for this mail."""
+
+    code = "unrenderable"
+
+
+class MissingVariables(Unrenderable):
+    """A mail lacks variables its template prints without a default; `names` has all of them."""
+
+    code = "missing_variables"
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        super().__init__(
+            f"No value for {', '.join(names)}.",
+            why="The template prints it and gives no default.",
+            fix=f"Give the lead a value, or write {{{{ {names[0]} | default('...') }}}}.",
+            field=names[0],
+        )
+
+
 class MessageMalformed(InputInvalid):
     """A RabbitMQ message breaks its schema: permanent, never retried."""
 
@@ -81,6 +106,18 @@ class NotFound(MailqueueError):
     """The named thing does not exist in this app."""
 
     code = "not_found"
+
+
+class Unauthorized(MailqueueError):
+    """The caller did not prove who it is."""
+
+    code = "unauthorized"
+
+
+class Forbidden(MailqueueError):
+    """The caller may not do this."""
+
+    code = "forbidden"
 
 
 class Conflict(MailqueueError):

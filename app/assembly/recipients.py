@@ -1,0 +1,43 @@
+"""Whom a chunk goes to: the rows that still wait, with what decides whether they go at all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.db.session import Session
+from app.policy.suppression import SUPPRESSED_SQL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A queued e-mail: its recipient, its variables, and whether it may not be written to."""
+
+    email_id: UUID
+    to_email: str
+    to_name: str | None
+    to_domain: str
+    variables: Mapping[str, Any]
+    is_suppressed: bool
+
+
+_WAITING = f"""
+SELECT e.id, e.to_email, e.to_name, e.to_domain, e.variables, {SUPPRESSED_SQL}
+FROM emails e
+WHERE e.id = ANY(%(ids)s) AND e.id BETWEEN %(low)s AND %(high)s AND e.status = 'queued'"""  # noqa: S608 - constants
+
+
+def waiting(session: Session, email_ids: Sequence[UUID]) -> list[Waiting]:
+    """Return those of `email_ids` that are queued (primary key); others were stopped or sent."""
+    binds = {"ids": list(email_ids), "low": min(email_ids), "high": max(email_ids)}
+    return [
+        Waiting(
+            email_id=row[0],
+            to_email=row[1],
+            to_name=row[2],
+            to_domain=row[3],
+            variables=row[4],
+            is_suppressed=row[5],
+        )
+        for row in session.execute(_WAITING, binds).fetchall()
+    ]

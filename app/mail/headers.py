@@ -1,0 +1,117 @@
+"""Header fields written by hand: RFC 5322 lines, RFC 2047 words, and what may never become a line.
+
+The standard library turns an encoded CR LF in a subject into a real header, and folds a long
+`List-Unsubscribe` into encoded words (TRUST.md, "Mail"); so nothing here goes through it. Text that
+looks like an encoded word is itself encoded, so a reader shows it and never decodes it.
+"""
+
+import binascii
+import datetime as dt
+import email.errors
+import email.header
+import email.utils
+import re
+
+from app.errors import InputInvalid
+
+_NAME = re.compile(r"[!-9;-~]{1,76}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_DENIED = frozenset(
+    {
+        "from", "to", "cc", "bcc", "sender", "reply-to", "return-path", "date", "message-id",
+        "received", "subject", "feedback-id", "authentication-results", "delivered-to",
+    }
+)  # fmt: skip
+_DENIED_PREFIXES = ("dkim-", "arc-", "mime-", "content-", "list-unsubscribe", "resent-")
+_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/^_`{|}~ -]{1,200}")
+_SUBJECT_LINE = 900  # leaves room under RFC 5322's 998 for the name
+_HEADER_LINE = 998
+# "Subject: " and one word of 39 bytes stay within RFC 2047's 76 characters a line.
+_WORD_BYTES = 39
+_LONGEST_NAME = 200
+
+
+def check_header(name: str, value: str) -> str:
+    """Return the encoded value of a custom header; raises InputInvalid when it must not be sent.
+
+    Refused: names outside RFC 5322 or owned by us, values with control characters, also after
+    RFC 2047 decoding, and values that need a line of more than 998 characters.
+    """
+    if not _NAME.fullmatch(name):
+        raise _refused(name, "A header name is 1 to 76 printable ASCII characters without a colon.")
+    lowered = name.lower()
+    if lowered in _DENIED or lowered.startswith(_DENIED_PREFIXES):
+        raise _refused(name, "The system writes this header itself.")
+    if _CONTROL.search(value) or _CONTROL.search(_decoded(value)):
+        raise _refused(name, "Its value holds control characters.")
+    encoded = unstructured(value)
+    if len(name) + 2 + max(map(len, encoded.split("\r\n"))) > _HEADER_LINE:
+        raise _refused(name, "Its value is longer than one line of 998 characters.")
+    return encoded
+
+
+def _refused(name: str, why: str) -> InputInvalid:
+    return InputInvalid(
+        f"Header {name[:80]!r} is refused.",
+        why=why,
+        fix="Use a name of your own, such as X-Order-Id, and plain text.",
+        field=f"headers.{name[:80]}",
+    )
+
+
+def _decoded(value: str) -> str:
+    """Return what a reader makes of encoded words; a broken one reads as it stands."""
+    try:
+        pieces = email.header.decode_header(value)
+    except (email.errors.HeaderParseError, ValueError):
+        return value
+    return "".join(
+        piece.decode("latin-1") if isinstance(piece, bytes) else piece for piece, _ in pieces
+    )
+
+
+def one_line(text: str) -> str:
+    """Return text with control characters and the white space around them as single spaces."""
+    return " ".join(_CONTROL.sub(" ", text).split()) if _CONTROL.search(text) else text
+
+
+def unstructured(text: str) -> str:
+    """Return an unstructured value (Subject) ready for the wire, folded by CR LF and a space."""
+    line = one_line(text)
+    if line.isascii() and len(line) < _SUBJECT_LINE and "=?" not in line:
+        return line
+    return encoded_words(line)
+
+
+def encoded_words(text: str) -> str:
+    """Return RFC 2047 words, one a line, never splitting a character."""
+    raw = text.encode("utf-8", "replace")
+    words = []
+    while raw:
+        cut = _WORD_BYTES
+        while cut < len(raw) and raw[cut] & 0xC0 == 0x80:
+            cut -= 1
+        base64 = binascii.b2a_base64(raw[:cut], newline=False).decode("ascii")
+        words.append(f"=?utf-8?B?{base64}?=")
+        raw = raw[cut:]
+    return "\r\n ".join(words)
+
+
+def mailbox(name: str | None, address: str) -> str:
+    """Return `name <address>` for From, To and Reply-To; the address must be safe already."""
+    if not name:
+        return address
+    if _PHRASE.fullmatch(name):
+        return f"{name.strip()} <{address}>" if name.strip() else address
+    line = one_line(name).strip()[:_LONGEST_NAME]
+    if not line:
+        return address
+    if line.isascii() and "=?" not in line:
+        escaped = line.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}" <{address}>'
+    return f"{encoded_words(line)}\r\n <{address}>"
+
+
+def date_value(moment: dt.datetime) -> str:
+    """Return an aware datetime as the value of Date (RFC 5322, 3.3)."""
+    return email.utils.format_datetime(moment)
