@@ -35,6 +35,7 @@ class Event(StrEnum):
     PASS_FINISHED = "pass.finished"  # noqa: S105 - a scheduling pass, no password
     PROCESS_STARTED = "process.started"
     PROCESS_STOPPED = "process.stopped"
+    REQUEST_FAILED = "request.failed"
     SPOOL_GREW = "spool.grew"
     SPOOL_DRAINED = "spool.drained"
     STATS_FOLDED = "stats.folded"
