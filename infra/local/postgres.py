@@ -15,21 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.errors import DependencyUnavailable
-from infra.local.places import Place, password, write_private
+from infra.local.places import ROOT, Place, password, write_private
 from infra.local.ports import LOOPBACK
 from infra.local.sources import Binaries, Finders, Service, Source, find
 from infra.local.supervise import SERVICES_TIER, Credentials, Process
 
 USER = DATABASE = "mailqueue"
 
-_SETTINGS = {
-    "listen_addresses": LOOPBACK,
-    "unix_socket_directories": "",
-    "max_connections": "200",
-    "shared_buffers": "256MB",
-    "max_wal_size": "2GB",
-    "timezone": "UTC",
-}
+_SHARED = ROOT / "infra/postgres/postgresql.conf"
+_OURS = {"listen_addresses": LOOPBACK, "unix_socket_directories": ""}
 # A stack that is thrown away after the run need not survive a power cut.
 THROWAWAY_SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
@@ -66,7 +60,9 @@ def prepare(stack: Place, port: int, settings: dict[str, str]) -> Process:
     data = _data_folder(stack, binaries, runs_as)
     if not (data / "PG_VERSION").exists():
         _initialise(stack, binaries, data, runs_as)
-    options = [f"-c{name}={value}" for name, value in {**_SETTINGS, **settings}.items()]
+    options = [
+        f"-c{name}={value}" for name, value in {**shared_settings(), **_OURS, **settings}.items()
+    ]
     return Process(
         name="postgres",
         command=[f"{binaries.folder}/postgres", "-D", str(data), "-p", str(port), *options],
@@ -75,6 +71,13 @@ def prepare(stack: Place, port: int, settings: dict[str, str]) -> Process:
         stop_signal=signal.SIGINT,  # "fast": clients are disconnected
         tier=SERVICES_TIER,
     )
+
+
+def shared_settings() -> dict[str, str]:
+    """Return the settings that hold with and without Docker."""
+    lines = (line.strip() for line in _SHARED.read_text().splitlines())
+    pairs = (line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return {name.strip(): value.strip() for name, value in pairs}
 
 
 def is_ready(server: Process, port: int) -> bool:
