@@ -1,0 +1,181 @@
+"""One mail's SMTP transaction: what is asked for, what it looks like on the wire, what became of it.
+
+RFC 5321 with SIZE (1870), 8BITMIME (6152), SMTPUTF8 (6531), DSN (3461). What must never reach a
+server is refused here: bare CR or LF and over-long lines (SMTP smuggling), addresses that could
+carry a second command.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.smtp.connection import Capabilities, Stage
+from app.smtp.replies import Reply
+
+_ADDRESS = re.compile(rb"[^\x00-\x20\x7f<>]{1,320}")
+_XTEXT = re.compile(rb"[^!-*,-<>-~]")
+_WINDOW = 1_000  # RFC 5321, 4.5.3.1.6: a line has at most 998 octets and its CRLF
+
+
+class Verdict(StrEnum):
+    """What one attempt came to.
+
+    accepted: 2xx to the final dot. deferred: a 4xx reply to this mail. refused: a 5xx reply to this
+    mail, or a local refusal that no server would change. unknown: the final dot left and its reply
+    never came. untried: the server never had the whole mail, by no fault of the mail.
+    """
+
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    UNTRIED = "untried"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One mail to send: `key` names it in the journal, `render` makes its bytes when they are due.
+
+    `mail_from` may be empty (the null return path). `render()` returns CRLF lines, not dot-stuffed.
+    A non-empty `envid` asks for failure and delay notices where the server offers DSN.
+    """
+
+    key: bytes
+    mail_from: bytes
+    rcpt_to: bytes
+    render: Callable[[], bytes]
+    smtputf8: bool = False
+    envid: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What became of one mail; `dialogue` is ((milliseconds since MAIL FROM, reply), ...).
+
+    `elapsed_ms` runs from the final dot to its reply, or from MAIL FROM to the refusal.
+    `code` is 0 where no server spoke; local refusals carry the code a server would have used.
+    """
+
+    verdict: Verdict
+    code: int
+    text: str
+    stage: Stage
+    elapsed_ms: float = 0.0
+    dialogue: tuple[tuple[int, str], ...] = ()
+    host: str = ""
+    connection_id: str = ""
+    tls: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalRefusal:
+    """Why a mail is refused before any server sees it."""
+
+    code: int
+    text: str
+
+
+class Transaction:
+    """One mail on its way over one connection; mutable, lives from MAIL FROM to its `outcome`."""
+
+    __slots__ = (
+        "begun", "body", "dotted", "index", "key", "mail", "outcome", "rcpt", "refused_at",
+        "replies",
+    )  # fmt: skip
+
+    def __init__(self, index: int, key: bytes, commands: tuple[bytes, bytes], body: bytes) -> None:
+        self.index = index
+        self.key = key
+        self.mail, self.rcpt = commands
+        self.body = body
+        self.begun = 0.0
+        self.dotted = 0.0
+        self.refused_at: Stage | None = None
+        self.outcome: Reply = (0, b"")
+        self.replies: list[tuple[float, int, bytes]] = []
+
+
+def prepare(index: int, envelope: Envelope, offered: Capabilities) -> Transaction | LocalRefusal:
+    """Return the mail as it goes over the wire, or why it never will.
+
+    The body is rendered before MAIL FROM: once the server has said 354 there is no way back that
+    does not deliver something.
+    """
+    is_international = _is_international(envelope)
+    if not is_writable(envelope.mail_from or b"@") or not is_writable(envelope.rcpt_to):
+        return LocalRefusal(code=553, text="5.1.3 the envelope address cannot be written in SMTP")
+    if is_international and not offered.smtputf8:
+        return LocalRefusal(code=553, text="5.6.7 the server does not take non-ASCII addresses")
+    try:
+        data = envelope.render()
+    except Exception as error:  # noqa: BLE001 - one mail's fault must not hide its neighbours' fate
+        return LocalRefusal(code=554, text=f"5.6.0 the mail cannot be rendered: {error}")
+    is_eight_bit = is_international or not data.isascii()
+    refusal = _refusal(data, offered, is_eight_bit=is_eight_bit)
+    if refusal is not None:
+        return refusal
+    options = b" SIZE=%d" % len(data) if offered.size else b""
+    if is_eight_bit:
+        options += b" BODY=8BITMIME SMTPUTF8" if is_international else b" BODY=8BITMIME"
+    return Transaction(
+        index, envelope.key, _commands(envelope, options, offered), dot_stuffed(data)
+    )
+
+
+def is_writable(address: bytes) -> bool:
+    """Return whether an address can stand between angle brackets without ending the command."""
+    return _ADDRESS.fullmatch(address) is not None
+
+
+def is_canonical(data: bytes) -> bool:
+    """Return whether `data` is CRLF lines of at most 998 octets, the last one ended, without NUL."""
+    breaks = data.count(b"\r\n")
+    if data.count(b"\n") != breaks or data.count(b"\r") != breaks or not data.endswith(b"\r\n"):
+        return False
+    start, size = 0, len(data)
+    while size - start > _WINDOW:
+        start = data.rfind(b"\n", start, start + _WINDOW) + 1
+        if not start:
+            return False
+    return b"\0" not in data
+
+
+def dot_stuffed(data: bytes) -> bytes:
+    """Return `data` with every line that starts with a dot given a second one (RFC 5321, 4.5.2)."""
+    if b"\n." in data:
+        data = data.replace(b"\n.", b"\n..")
+    return b"." + data if data.startswith(b".") else data
+
+
+def _is_international(envelope: Envelope) -> bool:
+    return envelope.smtputf8 or not (envelope.mail_from.isascii() and envelope.rcpt_to.isascii())
+
+
+def _refusal(data: bytes, offered: Capabilities, *, is_eight_bit: bool) -> LocalRefusal | None:
+    """Return why a server that offers this must not be given these bytes, if it must not."""
+    if not is_canonical(data):
+        return LocalRefusal(code=554, text="5.6.0 the mail has bare CR or LF, NUL or long lines")
+    if 0 < offered.size < len(data):
+        return LocalRefusal(code=552, text=f"5.3.4 the server takes {offered.size} bytes at most")
+    if is_eight_bit and not offered.eight_bit:
+        return LocalRefusal(code=554, text="5.6.3 the server does not take 8-bit mail")
+    return None
+
+
+def _commands(envelope: Envelope, options: bytes, offered: Capabilities) -> tuple[bytes, bytes]:
+    notices = b""
+    if envelope.envid and offered.dsn:
+        options += b" RET=HDRS ENVID=" + _xtext(envelope.envid)
+        notices = b" NOTIFY=FAILURE,DELAY"
+        if envelope.rcpt_to.isascii():
+            notices += b" ORCPT=rfc822;" + _xtext(envelope.rcpt_to)
+    return (
+        b"MAIL FROM:<%b>%b\r\n" % (envelope.mail_from, options),
+        b"RCPT TO:<%b>%b\r\n" % (envelope.rcpt_to, notices),
+    )
+
+
+def _xtext(value: bytes) -> bytes:
+    """Encode as xtext (RFC 3461, 4): `+`, `=` and what is not printable ASCII as `+XX`."""
+    return _XTEXT.sub(lambda match: b"+%02X" % match[0][0], value)
