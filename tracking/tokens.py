@@ -76,6 +76,11 @@ class TokenKeys:
         self._tag_key = hmac.digest(keys[0], b"mailqueue.app", "sha256")
         self._tags: dict[UUID, bytes] = {}
 
+    @classmethod
+    def from_setting(cls, value: str) -> "TokenKeys":
+        """Return the keys of MAILQUEUE_TRACKING_KEYS: comma-separated, oldest first."""
+        return cls([key.strip().encode() for key in value.split(",") if key.strip()])
+
     def mail_token(self, email_id: UUID, app_id: UUID) -> str:
         """Return the token of one e-mail for pixel and click links: 51 characters."""
         return self._mails.sign(self._blocks[-1].seal(email_id.bytes) + self._tag(app_id))
