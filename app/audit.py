@@ -1,0 +1,84 @@
+"""Who changed what: one row per change, written in the transaction of the change.
+
+The table is append-only by trigger. People appear in it by pseudonymous ids and hashes, secrets
+not at all: what an erasure leaves behind must hold no address and no key.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from app.db.session import Session
+from app.ids import new_id
+
+MASK = "***"
+
+_SECRET = re.compile(r"passw|secret|token|sealed|pepper|credential|private|recovery|_key$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who makes a change, as `cli`, `user:<id>`, `key:<id>` or `clock`; `origin` = from where."""
+
+    name: str
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One change: `action` as noun.verb_past, the fields before and after it."""
+
+    app_id: UUID | None
+    author: Author
+    action: str
+    target_kind: str
+    target_id: UUID | str
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
+_INSERT = """
+INSERT INTO audit_logs
+    (id, app_id, actor, action, target_kind, target_id, origin, before, after)
+VALUES
+    (%(id)s, %(app_id)s, %(actor)s, %(action)s, %(target_kind)s, %(target_id)s, %(origin)s,
+     %(before)s, %(after)s)
+"""
+
+
+def record(session: Session, entry: AuditEntry) -> None:
+    """Append `entry`, its secrets masked. Call it inside the transaction of the change."""
+    session.execute(
+        _INSERT,
+        {
+            "id": new_id(),
+            "app_id": entry.app_id,
+            "actor": entry.author.name,
+            "action": entry.action,
+            "target_kind": entry.target_kind,
+            "target_id": str(entry.target_id),
+            "origin": entry.author.origin,
+            "before": _document(entry.before),
+            "after": _document(entry.after),
+        },
+    )
+
+
+def masked(value: Any, name: str = "") -> Any:
+    """Return `value` as the log may keep it: fields whose name says secret read `***`."""
+    if value is not None and _SECRET.search(name.lower()):
+        return MASK
+    if isinstance(value, Mapping):
+        return {str(key): masked(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked(inner, name) for inner in value]
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _document(fields: Mapping[str, Any] | None) -> Jsonb | None:
+    return None if fields is None else Jsonb(masked(fields))

@@ -1,0 +1,186 @@
+"""Sender identities: an address, the server it sends through, and how fast it may."""
+
+import dataclasses
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from app.audit import AuditEntry, Author, record
+from app.db.session import Session, one
+from app.errors import InputInvalid, NotFound
+from app.ids import new_id
+from app.tenancy import checks
+
+LIMITS = range(1, 10_000_001)
+GAPS_MS = range(86_400_001)
+
+_WARMUP_GROWTHS = (Decimal("1.01"), Decimal(10))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How fast an account may send; None = nothing limits. Changes hold for mail on its way."""
+
+    hourly_limit: int | None = None
+    daily_limit: int | None = None
+    min_gap_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAccount(Limits):
+    """An account to create. Warm-up: `warmup_daily_start` mails a day, times growth each day."""
+
+    app_id: UUID
+    smtp_config_id: UUID
+    address: str
+    company_id: UUID | None = None
+    display_name: str = ""
+    reply_to: str | None = None
+    warmup_started_on: dt.date | None = None
+    warmup_daily_start: int | None = None
+    warmup_growth: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account(NewAccount):
+    """An account as it stands; `status` is active or paused."""
+
+    id: UUID
+    status: str
+    created_at: dt.datetime
+
+
+_INSERT = """
+INSERT INTO email_accounts
+    (id, app_id, smtp_config_id, company_id, address, display_name, reply_to, hourly_limit,
+     daily_limit, min_gap_ms, warmup_started_on, warmup_daily_start, warmup_growth)
+VALUES
+    (%(id)s, %(app_id)s, %(smtp_config_id)s, %(company_id)s, %(address)s, %(display_name)s,
+     %(reply_to)s, %(hourly_limit)s, %(daily_limit)s, %(min_gap_ms)s, %(warmup_started_on)s,
+     %(warmup_daily_start)s, %(warmup_growth)s)"""
+# One account, or all of the app when no id is given.
+_ACCOUNTS = """
+SELECT id, app_id, smtp_config_id, company_id, address, display_name, reply_to, hourly_limit,
+       daily_limit, min_gap_ms, warmup_started_on, warmup_daily_start, warmup_growth, status,
+       created_at
+FROM email_accounts
+WHERE app_id = %(app_id)s AND (%(id)s::uuid IS NULL OR id = %(id)s) ORDER BY address"""
+_SET_LIMITS = """
+UPDATE email_accounts
+SET hourly_limit = %(hourly_limit)s, daily_limit = %(daily_limit)s, min_gap_ms = %(min_gap_ms)s
+WHERE app_id = %(app_id)s AND id = %(id)s"""
+# A foreign key alone would take another app's row.
+_HAS_SERVER = "SELECT FROM smtp_configs WHERE app_id = %s AND id = %s"
+_HAS_COMPANY = "SELECT FROM companies WHERE app_id = %s AND id = %s"
+
+
+def create(session: Session, new: NewAccount, author: Author) -> Account:
+    """Create an account; raises InputInvalid, Conflict, NotFound (server or company)."""
+    checked = _checked(new)
+    fields = dataclasses.asdict(checked) | {"id": new_id()}
+    with checks.unique("account", checked.address, "address"), session.transaction():
+        _require_neighbours(session, checked)
+        session.execute(_INSERT, fields)
+        made = get(session, checked.app_id, fields["id"])
+        record(session, _entry(made, author, "email_account.created", None, fields))
+    return made
+
+
+def get(session: Session, app_id: UUID, account_id: UUID) -> Account:
+    """Return an account of an app by its id; raises NotFound."""
+    cursor = session.cursor(row_factory=class_row(Account))
+    found = cursor.execute(_ACCOUNTS, {"app_id": app_id, "id": account_id}).fetchone()
+    if found is None:
+        raise NotFound(f"There is no account {account_id} in this app.", field="account")
+    return found
+
+
+def get_by_address(session: Session, app_id: UUID, address: str) -> Account:
+    """Return an account of an app by its address; raises NotFound suggesting the nearest."""
+    accounts = {account.address: account for account in list_all(session, app_id)}
+    found = accounts.get(address.strip())
+    if found is None:
+        raise checks.not_found("account", address, accounts)
+    return found
+
+
+def list_all(session: Session, app_id: UUID) -> list[Account]:
+    """Return the accounts of an app, by address."""
+    cursor = session.cursor(row_factory=class_row(Account))
+    return cursor.execute(_ACCOUNTS, {"app_id": app_id, "id": None}).fetchall()
+
+
+def update_limits(session: Session, account: Account, limits: Limits, author: Author) -> Account:
+    """Change the limits of an account, also while it sends; raises InputInvalid, NotFound."""
+    _check_limits(limits)
+    fields = _limits_of(limits)
+    with session.transaction():
+        before = _limits_of(get(session, account.app_id, account.id))
+        session.execute(_SET_LIMITS, fields | {"app_id": account.app_id, "id": account.id})
+        action = "email_account.limits_changed"
+        record(session, _entry(account, author, action, before, fields))
+        return get(session, account.app_id, account.id)
+
+
+def _checked(new: NewAccount) -> NewAccount:
+    _check_limits(new)
+    _check_warmup(new)
+    return dataclasses.replace(
+        new,
+        address=checks.address(new.address, "address"),
+        display_name=checks.line(new.display_name, "display_name"),
+        reply_to=None if new.reply_to is None else checks.address(new.reply_to, "reply_to"),
+    )
+
+
+def _check_limits(limits: Limits) -> None:
+    checks.within_or_none(limits.hourly_limit, LIMITS, "hourly_limit")
+    checks.within_or_none(limits.daily_limit, LIMITS, "daily_limit")
+    checks.within(limits.min_gap_ms, GAPS_MS, "min_gap_ms")
+
+
+def _check_warmup(new: NewAccount) -> None:
+    given = (new.warmup_started_on, new.warmup_daily_start, new.warmup_growth)
+    checks.within_or_none(new.warmup_daily_start, LIMITS, "warmup_daily_start")
+    slowest, fastest = _WARMUP_GROWTHS
+    is_partial = None in given and given != (None, None, None)
+    if is_partial or not slowest <= (new.warmup_growth or slowest) <= fastest:
+        raise InputInvalid(
+            "The warm-up cannot be used.",
+            why=f"It has a first day, a daily start and a growth from {slowest} to {fastest}.",
+            field="warmup_growth",
+        )
+
+
+def _require_neighbours(session: Session, new: NewAccount) -> None:
+    server, company = new.smtp_config_id, new.company_id
+    if one(session, _HAS_SERVER, (new.app_id, server)) is None:
+        raise NotFound(f"There is no SMTP server {server} in this app.", field="smtp_config_id")
+    if company and one(session, _HAS_COMPANY, (new.app_id, company)) is None:
+        raise NotFound(f"There is no company {company} in this app.", field="company_id")
+
+
+def _limits_of(limits: Limits) -> dict[str, Any]:
+    return {field.name: getattr(limits, field.name) for field in dataclasses.fields(Limits)}
+
+
+def _entry(
+    account: Account,
+    author: Author,
+    action: str,
+    before: dict[str, Any] | None,
+    after: dict[str, Any],
+) -> AuditEntry:
+    return AuditEntry(
+        app_id=account.app_id,
+        author=author,
+        action=action,
+        target_kind="email_account",
+        target_id=account.id,
+        before=before,
+        after=after,
+    )
