@@ -82,6 +82,7 @@ campaigns = sa.Table(
     base.number("priority", 5, kind=sa.SmallInteger),
     base.flag("tracks_opens", "true"),
     base.flag("tracks_clicks", "true"),
+    base.json("audience"),  # leads whose variables contain this; {} = every lead of the app
     base.json("forecast", None),
     base.json("forecast_at_start", None),
     base.time("started_at"),

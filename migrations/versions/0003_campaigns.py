@@ -77,6 +77,7 @@ CREATE TABLE campaigns (
     priority SMALLINT NOT NULL DEFAULT 5,
     tracks_opens BOOLEAN NOT NULL DEFAULT true,
     tracks_clicks BOOLEAN NOT NULL DEFAULT true,
+    audience JSONB NOT NULL DEFAULT '{}',
     forecast JSONB,
     forecast_at_start JSONB,
     started_at TIMESTAMPTZ,

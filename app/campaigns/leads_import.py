@@ -1,0 +1,170 @@
+"""Import leads from a CSV file by COPY: all or nothing, and a second time adds nothing.
+
+The rows go into a temporary table first; there the database marks the suppressed and the double
+ones, takes the rest, and the marked ones become the rejects file (line, email, reason).
+"""
+
+import csv
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+import orjson
+
+from app.campaigns import leads_csv
+from app.campaigns.leads_csv import LeadRow
+from app.clock import monotonic_s, utc_now
+from app.db.session import Session
+from app.errors import InputInvalid
+from app.ids import new_ids
+from app.privacy import address_hash
+
+# Rows between two reports of progress, and rows that share one call of the id source.
+_BLOCK = 2_000
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadFile:
+    """What is imported: the file, where its rejects go (default: beside it), and for whom."""
+
+    path: Path
+    pepper: str
+    rejects_path: Path | None = None
+    company_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportResult:
+    """What became of the rows; `rejects_path` is None when every row was added."""
+
+    rows: int
+    added: int
+    duplicates: int
+    invalid: int
+    suppressed: int
+    seconds: float
+    rejects_path: Path | None
+
+
+def import_csv(
+    session: Session, app_id: UUID, file: LeadFile, progress: Progress | None = None
+) -> ImportResult:
+    """Import the leads of one file; `progress(rows, bytes)` is called as it goes.
+
+    Raises InputInvalid naming the line when the file cannot be read; nothing is imported then.
+    """
+    began = monotonic_s()
+    with _opened(file.path) as source, session.transaction():
+        # Imports of one app wait for each other: a row is never counted as added by two.
+        session.execute("SELECT pg_advisory_xact_lock(hashtext('leads ' || %s))", (str(app_id),))
+        session.execute(_TEMPORARY)
+        rows = _copy(session, source, file.pepper, progress or _silent)
+        added, counts = _take(session, app_id, file.company_id)
+        rejects_path = _write_rejects(session, file) if counts else None
+    return ImportResult(
+        rows=rows,
+        added=added,
+        duplicates=rows - added - counts.get("invalid", 0) - counts.get("suppressed", 0),
+        invalid=counts.get("invalid", 0),
+        suppressed=counts.get("suppressed", 0),
+        seconds=monotonic_s() - began,
+        rejects_path=rejects_path,
+    )
+
+
+_TEMPORARY = """
+CREATE TEMPORARY TABLE lead_rows (line bigint, id uuid, email text, email_hash bytea,
+  timezone text, variables jsonb, verdict text, reason text) ON COMMIT DROP"""
+
+_COPY = """
+COPY lead_rows (line, id, email, email_hash, timezone, variables, verdict, reason) FROM STDIN"""
+
+
+def _copy(session: Session, source: BinaryIO, pepper: str, progress: Progress) -> int:
+    rows = 0
+    parsed = leads_csv.read(source)
+    with session.cursor() as cursor, cursor.copy(_COPY) as copy:
+        while block := list(itertools.islice(parsed, _BLOCK)):
+            ids = new_ids(len(block), utc_now())
+            for lead, lead_id in zip(block, ids, strict=True):
+                copy.write_row(_columns(lead, lead_id, pepper))
+            rows += len(block)
+            progress(rows, source.tell())
+    return rows
+
+
+def _columns(lead: LeadRow, lead_id: str, pepper: str) -> tuple[object, ...]:
+    if lead.reason is not None:
+        return (lead.line, None, lead.email, None, None, None, "invalid", lead.reason)
+    digest = address_hash(lead.email, pepper)
+    variables = orjson.dumps(lead.variables).decode()
+    return (lead.line, lead_id, lead.email, digest, lead.timezone, variables, None, None)
+
+
+# One mark per rejected row, in this order: suppressed, again in the file, already a lead.
+_MARKS = (
+    """
+UPDATE lead_rows r SET verdict = 'suppressed', reason = 'suppressed: ' || x.reason
+FROM suppression_list x
+WHERE x.email_hash = r.email_hash AND (x.app_id = %(app)s OR x.app_id IS NULL)
+  AND r.verdict IS NULL""",
+    """
+UPDATE lead_rows r SET verdict = 'duplicate', reason = 'duplicate of line ' || d.first_line
+FROM (SELECT email_hash, min(line) AS first_line FROM lead_rows WHERE verdict IS NULL
+      GROUP BY email_hash HAVING count(*) > 1) d
+WHERE d.email_hash = r.email_hash AND r.line > d.first_line AND r.verdict IS NULL""",
+    """
+UPDATE lead_rows r SET verdict = 'duplicate', reason = 'duplicate: already a lead'
+FROM leads l
+WHERE l.app_id = %(app)s AND l.email_hash = r.email_hash AND r.verdict IS NULL""",
+)
+
+_INSERT = """
+INSERT INTO leads (id, app_id, company_id, email, email_hash, timezone, variables)
+SELECT id, %(app)s, %(company)s, email, email_hash, timezone, variables
+FROM lead_rows WHERE verdict IS NULL ORDER BY line
+ON CONFLICT (app_id, email) DO NOTHING"""
+
+
+def _take(session: Session, app_id: UUID, company_id: UUID | None) -> tuple[int, dict[str, int]]:
+    """Insert what may be a lead; return how many, and how many rows have which verdict."""
+    session.execute("ANALYZE lead_rows")
+    binds = {"app": app_id, "company": company_id}
+    for mark in _MARKS:
+        session.execute(mark, binds)
+    added = session.execute(_INSERT, binds).rowcount
+    counts = session.execute(
+        "SELECT verdict, count(*) FROM lead_rows WHERE verdict IS NOT NULL GROUP BY verdict"
+    )
+    return added, {row[0]: row[1] for row in counts.fetchall()}
+
+
+def _write_rejects(session: Session, file: LeadFile) -> Path:
+    path = file.rejects_path or file.path.with_name(f"{file.path.stem}.rejects.csv")
+    statement = (
+        "SELECT line, email, reason FROM lead_rows WHERE verdict IS NOT NULL ORDER BY line, reason"
+    )
+    with path.open("w", newline="", encoding="utf-8") as target, session.cursor("rejects") as rows:
+        writer = csv.writer(target)
+        writer.writerow(("line", "email", "reason"))
+        rows.itersize = _BLOCK
+        writer.writerows(rows.execute(statement))
+    return path
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InputInvalid(
+            f"{path} cannot be read.", why=f"{error.strerror}.", fix="Check the path.", field="path"
+        ) from error
+
+
+def _silent(_rows: int, _size: int) -> None:
+    """Report nothing."""

@@ -1,0 +1,249 @@
+"""Templates and their versions: immutable, so what was sent can always be shown again.
+
+Saving the same content again keeps the version. A one-off body (transactional HTML) is a version
+without a template, found by its content.
+"""
+
+import difflib
+import hashlib
+from dataclasses import dataclass
+from typing import LiteralString
+from uuid import UUID
+
+from app.assembly import draft, links
+from app.audit import AuditEntry, Author, record
+from app.db.session import Row, Session, one
+from app.errors import InputInvalid, NotFound
+from app.ids import new_id
+from tracking.rewriting import replace_links
+
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a template says. One of `html` and `text` may be absent."""
+
+    subject: str
+    html: str | None = None
+    text: str | None = None
+
+    @property
+    def hash(self) -> bytes:
+        """32 bytes that name this content."""
+        digest = hashlib.sha256()
+        for part in (self.subject, self.html or "", self.text or ""):
+            encoded = part.encode()
+            digest.update(len(encoded).to_bytes(8, "big") + encoded)
+        return digest.digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateVersion:
+    """A stored version. `name` is None for a one-off; `is_unchanged`: a save found it there."""
+
+    id: UUID
+    app_id: UUID
+    name: str | None
+    version: int
+    content: Content
+    variables: tuple[str, ...]
+    is_unchanged: bool = False
+
+
+def save(
+    session: Session, app_id: UUID, name: str, content: Content, author: Author
+) -> TemplateVersion:
+    """Store `content` as the next version of the template `name`; the same again changes nothing.
+
+    Raises TemplateInvalid with every line that cannot be used; nothing is stored then.
+    """
+    name = _checked_name(name)
+    parsed = draft.parse(content.subject, content.html, content.text)
+    with session.transaction():
+        template_id = _locked(session, app_id, name)
+        latest = one(session, f"{_SELECT} {_LATEST}", {"template": template_id})
+        if latest and bytes(latest[-1]) == content.hash:
+            return _version(latest, is_unchanged=True)
+        version = TemplateVersion(
+            id=new_id(),
+            app_id=app_id,
+            name=name,
+            version=latest[3] + 1 if latest else 1,
+            content=content,
+            variables=parsed.variables,
+        )
+        _insert(session, version, template_id)
+        _insert_links(session, version, parsed)
+        record(session, _saved(version, author))
+    return version
+
+
+def one_off(session: Session, app_id: UUID, content: Content) -> TemplateVersion:
+    """Return the version of this very content that belongs to no template, stored when it is new.
+
+    Raises TemplateInvalid.
+    """
+    binds = {"app": app_id, "hash": content.hash}
+    found = one(session, f"{_SELECT} {_ONE_OFF}", binds)
+    if found:
+        return _version(found, is_unchanged=True)
+    parsed = draft.parse(content.subject, content.html, content.text)
+    version = TemplateVersion(
+        id=new_id(),
+        app_id=app_id,
+        name=None,
+        version=1,
+        content=content,
+        variables=parsed.variables,
+    )
+    with session.transaction():
+        if _insert(session, version, None):
+            _insert_links(session, version, parsed)
+            return version
+    found = one(session, f"{_SELECT} {_ONE_OFF}", binds)
+    if found is None:
+        raise NotFound("The content was deleted while it was stored.", fix="Try again.")
+    return _version(found, is_unchanged=True)
+
+
+def get(session: Session, app_id: UUID, name: str, version: int | None = None) -> TemplateVersion:
+    """Return a version of the template `name`, the latest by default; raises NotFound."""
+    found = one(
+        session,
+        f"{_SELECT} WHERE t.app_id = %(app)s AND t.name = %(name)s "
+        "AND v.version = coalesce(%(version)s, v.version) ORDER BY v.version DESC LIMIT 1",
+        {"app": app_id, "name": name, "version": version},
+    )
+    if found:
+        return _version(found)
+    raise NotFound(
+        f"There is no template '{name}'" + (f" version {version}." if version else "."),
+        fix=_nearest(session, app_id, name),
+        field="template",
+    )
+
+
+def list_latest(session: Session, app_id: UUID) -> list[TemplateVersion]:
+    """Return the latest version of every template of the app, by name."""
+    rows = session.execute(
+        f"{_SELECT_DISTINCT} WHERE t.app_id = %(app)s ORDER BY t.name, v.version DESC",
+        {"app": app_id},
+    ).fetchall()
+    return [_version(row) for row in rows]
+
+
+_COLUMNS: LiteralString = (
+    "v.id, v.app_id, t.name, v.version, v.subject, v.html, v.body_text, v.variables, v.content_hash "
+    "FROM template_versions v LEFT JOIN templates t ON t.id = v.template_id"
+)
+_SELECT: LiteralString = f"SELECT {_COLUMNS}"
+_SELECT_DISTINCT: LiteralString = f"SELECT DISTINCT ON (t.name) {_COLUMNS}"
+_LATEST = "WHERE v.template_id = %(template)s ORDER BY v.version DESC LIMIT 1"
+_ONE_OFF = "WHERE v.app_id = %(app)s AND v.content_hash = %(hash)s AND v.template_id IS NULL"
+
+
+def _version(row: Row, *, is_unchanged: bool = False) -> TemplateVersion:
+    return TemplateVersion(
+        id=row[0],
+        app_id=row[1],
+        name=row[2],
+        version=row[3],
+        content=Content(subject=row[4], html=row[5] or None, text=row[6] or None),
+        variables=tuple(row[7]),
+        is_unchanged=is_unchanged,
+    )
+
+
+def _locked(session: Session, app_id: UUID, name: str) -> UUID:
+    """Return the id of the template `name`, made when new; nobody else adds versions meanwhile."""
+    binds = {"id": new_id(), "app": app_id, "name": name}
+    session.execute(
+        "INSERT INTO templates (id, app_id, name) VALUES (%(id)s, %(app)s, %(name)s) "
+        "ON CONFLICT (app_id, name) DO NOTHING",
+        binds,
+    )
+    row = one(
+        session,
+        "SELECT id FROM templates WHERE app_id = %(app)s AND name = %(name)s FOR UPDATE",
+        binds,
+    )
+    if row is None:
+        raise NotFound(f"The template '{name}' was deleted meanwhile.", fix="Save it again.")
+    found: UUID = row[0]
+    return found
+
+
+def _insert(session: Session, version: TemplateVersion, template_id: UUID | None) -> bool:
+    """Store a version; tell whether it was not there before."""
+    content = version.content
+    return (
+        session.execute(
+            "INSERT INTO template_versions (id, app_id, template_id, version, subject, html, "
+            "body_text, variables, content_hash) VALUES (%(id)s, %(app)s, %(template)s, "
+            "%(version)s, %(subject)s, %(html)s, %(text)s, %(variables)s, %(hash)s) "
+            "ON CONFLICT (app_id, content_hash) WHERE template_id IS NULL DO NOTHING",
+            {
+                "id": version.id,
+                "app": version.app_id,
+                "template": template_id,
+                "version": version.version,
+                "subject": content.subject,
+                "html": content.html or "",
+                "text": content.text or "",
+                "variables": list(version.variables),
+                "hash": content.hash,
+            },
+        ).rowcount
+        == 1
+    )
+
+
+def _insert_links(session: Session, version: TemplateVersion, parsed: draft.Draft) -> None:
+    """Store where the version's links lead, by the numbers that clicks report."""
+    rewriting = links.Rewriting(base="", link_token=lambda _url, _number: "")
+    replace_links(rewriting.marks.mark(parsed.html or ""), rewriting.link)
+    if not rewriting.links:
+        return
+    positions, destinations = zip(*rewriting.links, strict=True)
+    session.execute(
+        "INSERT INTO tracking_links (id, app_id, template_version_id, position, destination) "
+        "SELECT id, %(app)s, %(version)s, position, destination FROM "
+        "unnest(%(ids)s::uuid[], %(positions)s::int[], %(destinations)s::text[]) "
+        "AS l(id, position, destination)",
+        {
+            "app": version.app_id,
+            "version": version.id,
+            "ids": [new_id() for _ in positions],
+            "positions": list(positions),
+            "destinations": list(destinations),
+        },
+    )
+
+
+def _checked_name(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise InputInvalid(
+            "A template needs a name.",
+            fix=f"Give 1 to {_LONGEST_NAME} printable characters.",
+            field="name",
+        )
+    return name
+
+
+def _nearest(session: Session, app_id: UUID, name: str) -> str:
+    rows = session.execute("SELECT name FROM templates WHERE app_id = %s", (app_id,)).fetchall()
+    near = difflib.get_close_matches(name, [row[0] for row in rows], n=1)
+    return f"Did you mean '{near[0]}'?" if near else "Save it first with `mailqueue template save`."
+
+
+def _saved(version: TemplateVersion, author: Author) -> AuditEntry:
+    return AuditEntry(
+        app_id=version.app_id,
+        author=author,
+        action="template.saved",
+        target_kind="template_version",
+        target_id=version.id,
+        after={"name": version.name, "version": version.version},
+    )
