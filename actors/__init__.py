@@ -1,0 +1,32 @@
+"""The pipeline: `dramatiq actors` runs every stage, `dramatiq actors -Q send.high` any part.
+
+schedule -> assemble -> send -> track -> analyse; housekeep looks after what nobody finished. Each
+file is thin and opens the room of the same name in `app/`. The broker is set before any stage is
+declared, because declaring an actor needs one.
+"""
+
+from actors.declare import on_boot, set_broker
+
+broker = set_broker()
+
+from actors import (  # noqa: E402 - the broker comes first
+    analyse,
+    assemble,
+    housekeep,
+    process,
+    schedule,
+    send,
+    track,
+)
+
+__all__ = [
+    "analyse",
+    "assemble",
+    "broker",
+    "housekeep",
+    "on_boot",
+    "process",
+    "schedule",
+    "send",
+    "track",
+]

@@ -50,9 +50,10 @@ class Outcome:
 
 _CLAIM = """
 UPDATE emails SET status = 'sending', attempt = attempt + 1, starts = starts + 1,
-  fence = fence + 1, claimed_by = %(by)s, claimed_at = now(), lease_until = now() + %(lease)s
+  fence = fence + 1, claimed_by = %(by)s, claimed_at = coalesce(claimed_at, now()),
+  lease_until = now() + %(lease)s
 WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s AND status = 'queued'
-RETURNING id, fence, attempt, created_at"""
+RETURNING id, fence, attempt, created_at, claimed_at"""
 
 # The update is written once; the guard differs between a lease that is held and one that ran out.
 _RECORD = """
@@ -118,8 +119,24 @@ def record_binds(outcomes: Sequence[Outcome], chunk_id: UUID | None) -> dict[str
 
 
 def claim(session: Session, ids: Sequence[UUID], worker: str) -> list[Row]:
-    """Claim queued e-mails; return (id, fence, attempt, created_at) of those that became ours."""
+    """Claim queued e-mails; return (id, fence, attempt, created_at, first claim) of those that became ours."""
     return session.execute(_CLAIM, claim_binds(ids, worker)).fetchall()
+
+
+_HELD = """
+SELECT id, fence, attempt, created_at, claimed_at FROM emails
+WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s
+  AND status = 'sending' AND claimed_by = %(by)s"""
+
+
+def claim_again(session: Session, ids: Sequence[UUID], worker: str) -> list[Row]:
+    """Claim after a lost connection: what the broken commit may have claimed already counts too.
+
+    `worker` must name one thread: a claim of another thread is not ours.
+    """
+    with session.transaction():
+        held = session.execute(_HELD, claim_binds(ids, worker)).fetchall()
+        return held + session.execute(_CLAIM, claim_binds(ids, worker)).fetchall()
 
 
 def record(session: Session, outcomes: Sequence[Outcome], chunk_id: UUID | None) -> set[UUID]:

@@ -145,3 +145,11 @@ def republished(session: Session, chunk_id: UUID, remaining: int) -> None:
 def close_chunks(session: Session, chunk_ids: Sequence[UUID]) -> None:
     """Forget chunks whose e-mails all left the stages."""
     session.execute("DELETE FROM released_chunks WHERE id = ANY(%s)", (list(chunk_ids),))
+
+
+def mark_stale(session: Session, chunk_ids: Sequence[UUID]) -> None:
+    """Let the next sweep publish these again: RabbitMQ did not confirm them."""
+    session.execute(
+        "UPDATE released_chunks SET touched_at = '-infinity' WHERE id = ANY(%s)",
+        (list(chunk_ids),),
+    )

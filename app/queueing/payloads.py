@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import MessageMalformed
+from app.queueing.steps import Lane
 
 
 class Payload(BaseModel):
@@ -28,6 +29,7 @@ class ChunkPayload(Payload):
     """What all mails of one chunk share. `chunk_id` is their row in released_chunks."""
 
     chunk_id: UUID
+    lane: Lane
     app_id: UUID
     queue_id: UUID
     account_id: UUID
@@ -47,8 +49,13 @@ class AssembledMail(Payload):
     """One mail, ready but for its bytes: encoded slots of the template version."""
 
     email_id: UUID
-    domain: str = Field(max_length=255)
+    to: str = Field(max_length=320)
     slots: list[str]
+
+    @property
+    def domain(self) -> str:
+        """The recipient's domain."""
+        return self.to.rpartition("@")[2]
 
 
 class SendPayload(ChunkPayload):

@@ -35,6 +35,7 @@ class Pick:
 
     email_id: UUID
     app_id: UUID
+    queue_id: UUID
     account_id: UUID
     template_version_id: UUID
     campaign_id: UUID | None
@@ -89,7 +90,7 @@ def accounts(session: Session) -> list[DueAccount]:
 
 # Priority over everything, then round-robin over apps; an account gets at most its room.
 _PICK = """
-SELECT id, app_id, account_id, template_version_id, campaign_id, step_id, lead_id, priority,
+SELECT id, app_id, queue_id, account_id, template_version_id, campaign_id, step_id, lead_id, priority,
        due_at, window_closes_at, expires_at
 FROM (
   SELECT q.*, a.room,
@@ -98,7 +99,7 @@ FROM (
   FROM unnest(%(accounts)s::uuid[], %(priorities)s::int[], %(rooms)s::int[])
        AS a(account_id, priority, room)
   CROSS JOIN LATERAL (
-    SELECT id, app_id, account_id, template_version_id, campaign_id, step_id, lead_id, priority,
+    SELECT id, app_id, queue_id, account_id, template_version_id, campaign_id, step_id, lead_id, priority,
            due_at, window_closes_at, expires_at
     FROM emails WHERE account_id = a.account_id AND priority = a.priority AND due_at <= now()
     ORDER BY due_at, id LIMIT a.room FOR UPDATE SKIP LOCKED) q) w
@@ -128,15 +129,16 @@ def pick(
         Pick(
             email_id=r[0],
             app_id=r[1],
-            account_id=r[2],
-            template_version_id=r[3],
-            campaign_id=r[4],
-            step_id=r[5],
-            lead_id=r[6],
-            priority=r[7],
-            due_at=r[8],
-            window_closes_at=r[9],
-            expires_at=r[10],
+            queue_id=r[2],
+            account_id=r[3],
+            template_version_id=r[4],
+            campaign_id=r[5],
+            step_id=r[6],
+            lead_id=r[7],
+            priority=r[8],
+            due_at=r[9],
+            window_closes_at=r[10],
+            expires_at=r[11],
         )
         for r in session.execute(_PICK, binds).fetchall()
     ]

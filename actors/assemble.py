@@ -1,0 +1,117 @@
+"""assemble: who really gets the mail, with which words. Decided here, said in slots, not in bytes.
+
+Reads the chunk's rows once, stops the suppressed and the unrenderable with their reason, and hands
+the rest on as encoded slots of the compiled template version. Writes only what it stops.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from actors import runtime
+from actors.content import compiled, sheet_of
+from actors.declare import lane_actors
+from app.assembly.compose import Compiled, Recipient
+from app.assembly.recipients import Waiting, waiting
+from app.campaigns import campaigns
+from app.db.session import Session
+from app.errors import InputInvalid, MissingVariables
+from app.lifecycle import chunks, transitions
+from app.lifecycle.states import State
+from app.log import Event, logger
+from app.queueing.messages import encode
+from app.queueing.payloads import AssembledMail, AssemblePayload, SendPayload
+from app.queueing.steps import ASSEMBLE, SEND
+
+# A message stays small enough for RabbitMQ to keep many of them in memory.
+_MESSAGE_CHARACTERS = 256_000
+
+
+def assemble(payload: AssemblePayload) -> None:
+    """Turn one released chunk into send messages; safe to run twice."""
+    session = runtime.session()
+    if payload.campaign_id and campaigns.is_paused(session, payload.campaign_id):
+        parked = transitions.hold_back(
+            session, payload.email_ids, due_at="infinity", reason="campaign paused"
+        )
+        chunks.settle(session, payload.chunk_id, parked)
+        return
+    content = compiled(session, sheet_of(payload))
+    mails: list[AssembledMail] = []
+    suppressed: list[tuple[Waiting, str]] = []
+    unrenderable: list[tuple[Waiting, str]] = []
+    for person in waiting(session, payload.email_ids):
+        if person.is_suppressed:
+            suppressed.append((person, "the recipient is on the suppression list"))
+            continue
+        try:
+            mails.append(_assembled(payload, content, person))
+        except InputInvalid as error:
+            unrenderable.append((person, _reason(error)))
+    _stop(session, payload, suppressed, State.SUPPRESSED)
+    _stop(session, payload, unrenderable, State.FAILED)
+    _hand_on(payload, mails)
+
+
+def _assembled(payload: AssemblePayload, content: Compiled, person: Waiting) -> AssembledMail:
+    keys = runtime.token_keys()
+    recipient = Recipient(
+        to=person.to_email,
+        to_name=person.to_name,
+        email_id=person.email_id,
+        mail_token=keys.mail_token(person.email_id, payload.app_id),
+        unsubscribe_token=keys.unsubscribe_token(person.email_id, payload.app_id),
+        variables=person.variables,
+    )
+    return AssembledMail(
+        email_id=person.email_id, to=person.to_email, slots=content.slots(recipient)
+    )
+
+
+def _reason(error: InputInvalid) -> str:
+    if isinstance(error, MissingVariables):
+        return f"missing variables: {', '.join(error.names)}"
+    return str(error)
+
+
+def _stop(
+    session: Session,
+    payload: AssemblePayload,
+    stops: Sequence[tuple[Waiting, str]],
+    target: State,
+) -> None:
+    if not stops:
+        return
+    with session.transaction():
+        pairs = [(person.email_id, reason) for person, reason in stops]
+        stopped = transitions.stop(session, pairs, target)
+        chunks.settle(session, payload.chunk_id, stopped)
+    logger().info(Event.EMAIL_STOPPED, state=target, emails=stopped, reason=stops[0][1])
+
+
+def _hand_on(payload: AssemblePayload, mails: Sequence[AssembledMail]) -> None:
+    shared = payload.model_dump(exclude={"email_ids", "lead_ids"})
+    queue = SEND.queue_for(payload.lane)
+    runtime.publisher().publish(
+        [
+            encode(f"send_{payload.lane}", queue, SendPayload.model_construct(**shared, mails=part))
+            for part in _parts(mails)
+        ]
+    )
+    logger().debug(Event.CHUNK_ASSEMBLED, chunk_id=str(payload.chunk_id), emails=len(mails))
+
+
+def _parts(mails: Sequence[AssembledMail]) -> Iterator[list[AssembledMail]]:
+    """Split by number and by size: one mail larger than the limit travels alone."""
+    part: list[AssembledMail] = []
+    size = 0
+    for mail in mails:
+        length = sum(map(len, mail.slots))
+        if part and (len(part) >= SEND.chunk or size + length > _MESSAGE_CHARACTERS):
+            yield part
+            part, size = [], 0
+        part.append(mail)
+        size += length
+    if part:
+        yield part
+
+
+ACTORS = lane_actors(ASSEMBLE, assemble, AssemblePayload)

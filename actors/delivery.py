@@ -1,0 +1,280 @@
+"""One chunk under way: what the send actor does for each micro-batch."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import psycopg
+
+from actors import runtime
+from actors.waiting import patiently, sleep
+from app.assembly.compose import Compiled
+from app.campaigns import sequence
+from app.clock import utc_now
+from app.config import settings
+from app.db.session import Row, Session
+from app.errors import DependencyUnavailable
+from app.ids import new_ids
+from app.lifecycle import attempts, chunks, transitions
+from app.lifecycle.attempts import Outcome
+from app.log import Event, logger
+from app.mail.headers import date_value
+from app.metrics import EMAILS_FINISHED
+from app.policy import suppression
+from app.policy.rate_limits import AccountLimits, Grant, Limit, Reservation
+from app.privacy import address_hash
+from app.queueing.payloads import AssembledMail, SendPayload
+from app.sending import settle
+from app.sending.outcome import SERVER_PAUSE, Claimed, decide, is_hard_bounce, is_server_failure
+from app.sending.route import Route, recent_attempts
+from app.smtp import journal as journals
+from app.smtp.transaction import Attempt, Envelope, Verdict
+
+_SHORT_WAIT = dt.timedelta(seconds=1)  # a slot this near is waited for, before the claim
+
+
+class Delivery:
+    """One chunk, one route, one thread. `tally` counts outcomes by kind."""
+
+    def __init__(self, payload: SendPayload, route: Route, content: Compiled) -> None:
+        self.tally: Counter[str] = Counter()
+        self._payload = payload
+        self._route = route
+        self._content = content
+        self._worker = runtime.worker_name()
+        self._pending: list[Outcome] = []
+        self._bounced: list[AssembledMail] = []
+        self._server_failed: str | None = None
+
+    def send(self, lot: Sequence[AssembledMail]) -> None:
+        """Admit, claim and submit one micro-batch; its outcome is recorded with the next claim."""
+        if self._server_failed is not None:
+            self.hold_back(lot, utc_now() + SERVER_PAUSE, self._server_failed)
+            return
+        request = self._request(lot)
+        grant = self._admit(request)
+        going = self._divide(lot, grant)
+        if not going:
+            return
+        held = self._claim(going)
+        mails = [mail for mail in going if mail.email_id in held]
+        results = self._submit(mails, held)
+        self._decide(mails, held, results)
+        tried = {
+            mail.email_id
+            for mail, result in zip(mails, results, strict=True)
+            if result.verdict is not Verdict.UNTRIED
+        }
+        self._settle_limits(request, grant, [m for m in going if m.email_id not in tried])
+
+    def record(self) -> None:
+        """Record what is pending, however long PostgreSQL is away; a repeat changes nothing."""
+        pending, bounced = self._pending, self._bounced
+        self._pending, self._bounced = [], []
+        if not pending:
+            return
+        patiently(lambda session: self._write(session, pending, bounced))
+        runtime.journal().settled(outcome.email_id.hex for outcome in pending)
+
+    def hold_back(
+        self, mails: Sequence[AssembledMail], due_at: dt.datetime | str, reason: str
+    ) -> None:
+        """Return queued mails to scheduled; no attempt is consumed."""
+        if not mails:
+            return
+
+        def write(session: Session) -> None:
+            with session.transaction():
+                ids = [mail.email_id for mail in mails]
+                back = transitions.hold_back(session, ids, due_at=due_at, reason=reason)
+                chunks.settle(session, self._payload.chunk_id, back)
+
+        patiently(write)
+        self.tally["held_back"] += len(mails)
+
+    # ---- admit --------------------------------------------------------------------------------
+
+    def _request(self, lot: Sequence[AssembledMail]) -> Reservation:
+        route = self._route
+        return Reservation(
+            app_id=route.app_id,
+            queue_id=route.queue_id,
+            account_id=route.account_id,
+            limits=AccountLimits(
+                hourly_limit=route.hourly_limit,
+                daily_limit=route.daily_limit,
+                min_gap_ms=route.min_gap_ms,
+            ),
+            domains=Counter(mail.domain for mail in lot),
+            queue_per_minute=route.queue_per_minute,
+        )
+
+    def _admit(self, request: Reservation) -> Grant:
+        """Reserve slots; waits a moment for one that is near, with nothing claimed or pending."""
+        grant = self._reserve(request)
+        if grant.granted == 0 and grant.binding is Limit.ACCOUNT_GAP and grant.next_slot_at:
+            wait = grant.next_slot_at - utc_now()
+            if wait < _SHORT_WAIT:
+                self.record()
+                sleep(max(0.0, wait.total_seconds()))
+                grant = self._reserve(request)
+        return grant
+
+    def _reserve(self, request: Reservation) -> Grant:
+        grant = runtime.limiter().reserve(request)
+        if not grant.is_cold:
+            return grant
+        app_id, account_id = request.app_id, request.account_id
+        counts = patiently(lambda session: recent_attempts(session, app_id, account_id))
+        runtime.limiter().seed(account_id, counts)
+        return runtime.limiter().reserve(request)
+
+    def _divide(self, lot: Sequence[AssembledMail], grant: Grant) -> list[AssembledMail]:
+        """Return the mails that may go; the others wait for the slot the limiter named."""
+        if grant.granted == len(lot):
+            return list(lot)
+        left = dict(grant.by_domain)
+        going, waiting = [], []
+        for mail in lot:
+            if left.get(mail.domain, 0) > 0:
+                left[mail.domain] -= 1
+                going.append(mail)
+            else:
+                waiting.append(mail)
+        self.hold_back(waiting, grant.next_slot_at or utc_now(), f"limit {grant.binding}")
+        return going
+
+    # ---- claim --------------------------------------------------------------------------------
+
+    def _claim(self, mails: Sequence[AssembledMail]) -> dict[UUID, Claimed]:
+        """Record the last micro-batch and claim this one: one commit; what is not ours is skipped."""
+        ids = sorted(mail.email_id for mail in mails)
+        runtime.journal().claim(email_id.hex for email_id in ids)
+        rows = self._record_and_claim(ids)
+        held = {
+            row[0]: Claimed(
+                email_id=row[0],
+                fence=row[1],
+                attempt=row[2],
+                created_at=row[3],
+                first_claimed_at=row[4],
+            )
+            for row in rows
+        }
+        if skipped := [email_id for email_id in ids if email_id not in held]:
+            runtime.journal().settled(email_id.hex for email_id in skipped)
+            chunk_id = self._payload.chunk_id
+            patiently(lambda session: chunks.settle(session, chunk_id, len(skipped)))
+        return held
+
+    def _record_and_claim(self, ids: Sequence[UUID]) -> list[Row]:
+        if self._bounced or not self._pending:
+            self.record()
+            return self._claim_alone(ids)
+        pending, chunk_id = self._pending, self._payload.chunk_id
+        try:
+            rows = attempts.record_and_claim(
+                runtime.session(), pending, chunk_id, ids, self._worker
+            )
+        except (psycopg.OperationalError, DependencyUnavailable):
+            self.record()
+            return patiently(lambda session: attempts.claim_again(session, ids, self._worker))
+        self._pending = []
+        runtime.journal().settled(outcome.email_id.hex for outcome in pending)
+        return rows
+
+    def _claim_alone(self, ids: Sequence[UUID]) -> list[Row]:
+        try:
+            return attempts.claim(runtime.session(), ids, self._worker)
+        except (psycopg.OperationalError, DependencyUnavailable):
+            return patiently(lambda session: attempts.claim_again(session, ids, self._worker))
+
+    # ---- submit -------------------------------------------------------------------------------
+
+    def _submit(
+        self, mails: Sequence[AssembledMail], held: Mapping[UUID, Claimed]
+    ) -> list[Attempt]:
+        if not mails:
+            return []
+        envelopes = [self._envelope(mail, held[mail.email_id]) for mail in mails]
+        try:
+            group = runtime.smtp_pool().group(self._route.server)
+            return group.submit(envelopes, runtime.journal())
+        except BaseException:
+            self._settle_from_journal(held)
+            raise
+
+    def _envelope(self, mail: AssembledMail, held: Claimed) -> Envelope:
+        date = date_value(held.first_claimed_at)
+        return Envelope(
+            key=b"%b %d" % (mail.email_id.hex.encode(), held.fence),
+            mail_from=self._route.address.encode(),
+            rcpt_to=mail.to.encode(),
+            render=lambda: self._content.join(mail.slots, date),
+        )
+
+    def _settle_from_journal(self, held: Mapping[UUID, Claimed]) -> None:
+        """Something unforeseen broke the submit: the journal knows which mails left."""
+        journal = runtime.journal()
+        said = settle.testimony(journal.name, journals.read(journal.path))
+        ours = replace(said, claimed=frozenset(held))
+        patiently(lambda session: settle.settle(session, ours, utc_now()))
+        journal.settled(email_id.hex for email_id in held)
+
+    def _decide(
+        self,
+        mails: Sequence[AssembledMail],
+        held: Mapping[UUID, Claimed],
+        results: Sequence[Attempt],
+    ) -> None:
+        now = utc_now()
+        policy = self._route.policy
+        for mail, result, event in zip(mails, results, new_ids(len(mails), now), strict=True):
+            outcome = decide(held[mail.email_id], result, policy, now=now, event_id=event)
+            self._pending.append(outcome)
+            self.tally[outcome.kind] += 1
+            EMAILS_FINISHED.labels(outcome.kind).inc()
+            if is_hard_bounce(result):
+                self._bounced.append(mail)
+            if is_server_failure(result):
+                self._server_failed = outcome.reason
+
+    def _settle_limits(
+        self, request: Reservation, grant: Grant, untried: Sequence[AssembledMail]
+    ) -> None:
+        """Move the minimum gap past the server's answer; put back what never reached it."""
+        limiter = runtime.limiter()
+        try:
+            if untried:
+                limiter.give_back(request, grant, Counter(mail.domain for mail in untried))
+            elif self._route.min_gap_ms:
+                limiter.sent(self._route.account_id, self._route.min_gap_ms)
+        except DependencyUnavailable as error:
+            logger().warning(Event.DEPENDENCY_LOST, dependency="redis", error=str(error))
+
+    # ---- record -------------------------------------------------------------------------------
+
+    def _write(
+        self, session: Session, pending: Sequence[Outcome], bounced: Sequence[AssembledMail]
+    ) -> None:
+        """Record outcomes; who does not exist is suppressed, and their sequences end."""
+        with session.transaction():
+            attempts.record(session, pending, self._payload.chunk_id)
+            for mail in bounced:
+                suppress_bounced(session, self._payload.app_id, mail)
+
+
+def suppress_bounced(session: Session, app_id: UUID, mail: AssembledMail) -> None:
+    """Suppress a recipient that a server says does not exist, and stop its sequences."""
+    hashed = address_hash(mail.to, settings().address_pepper.get_secret_value())
+    entry = suppression.Suppression(
+        app_id=app_id,
+        email_hash=hashed,
+        email=mail.to,
+        reason=suppression.Reason.HARD_BOUNCE,
+        source=str(mail.email_id),
+    )
+    suppression.add_all(session, [entry])
+    sequence.stop_lead(session, app_id, hashed, "hard_bounce")

@@ -1,0 +1,84 @@
+"""What one worker process holds: its session, publisher, limiter, journal, SMTP pools, keys.
+
+Everything is made at first use, after the fork, and closed when the worker stops.
+"""
+
+import functools
+import threading
+from pathlib import Path
+
+from app.config import settings
+from app.db.session import Session, thread_session
+from app.policy.rate_limits import RateLimiter
+from app.queueing.publisher import BatchPublisher
+from app.secretbox import SecretBox
+from app.sending.route import Surroundings
+from app.smtp.journal import Journal
+from app.smtp.pool import Pool
+from tracking.tokens import TokenKeys
+
+
+def session() -> Session:
+    """Return this thread's database session."""
+    return thread_session(settings().database_url)
+
+
+def journal_directory() -> Path:
+    """Return where this host's attempt journals lie."""
+    return settings().state_dir / "journal"
+
+
+@functools.cache
+def publisher() -> BatchPublisher:
+    """Return the process's publisher."""
+    return BatchPublisher(settings().rabbitmq_url)
+
+
+@functools.cache
+def limiter() -> RateLimiter:
+    """Return the process's rate limiter."""
+    return RateLimiter(settings().redis_url)
+
+
+_journal_lock = threading.Lock()
+
+
+def journal() -> Journal:
+    """Return the process's attempt journal: one, however many threads ask at once."""
+    with _journal_lock:
+        return _journal()
+
+
+@functools.cache
+def _journal() -> Journal:
+    return Journal(journal_directory())
+
+
+@functools.cache
+def token_keys() -> TokenKeys:
+    """Return the keys of tracking tokens."""
+    return TokenKeys.from_setting(settings().tracking_keys.get_secret_value())
+
+
+@functools.cache
+def surroundings() -> Surroundings:
+    """Return what the process adds to every route."""
+    now = settings()
+    return Surroundings(
+        secretbox=SecretBox.from_setting(now.sealing_keys.get_secret_value()),
+        helo=now.helo_name,
+        allowed_networks=tuple(
+            network.strip() for network in now.smtp_allowed_networks.split(",") if network.strip()
+        ),
+    )
+
+
+@functools.cache
+def smtp_pool() -> Pool:
+    """Return the process's SMTP connections: each thread drives a group of its own per server."""
+    return Pool()
+
+
+def worker_name() -> str:
+    """Return who claims: this process's journal and this thread, which holds one message."""
+    return f"{journal().name}/{threading.get_ident()}"

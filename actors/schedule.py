@@ -1,0 +1,233 @@
+"""schedule: one pass over what is due. Campaigns are advanced, mail is released, chunks published.
+
+Two passes at the same moment are harmless: enrolments and e-mails are claimed with SKIP LOCKED and
+guarded updates. What is released is bounded by what is in flight.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from actors import runtime
+from actors.declare import stage_actor
+from app.campaigns import campaigns, sequence, windows
+from app.clock import monotonic_s, utc_now
+from app.config import Settings, settings
+from app.db.session import Session
+from app.errors import DependencyUnavailable, PublishUnconfirmed
+from app.ids import new_id
+from app.lifecycle import chunks, transitions
+from app.lifecycle.chunks import Chunk
+from app.lifecycle.states import State
+from app.log import Event, logger
+from app.metrics import EMAILS_IN_FLIGHT, EMAILS_PLANNED, EMAILS_RELEASED, LATENESS_S
+from app.policy.rate_limits import AccountLimits, AccountQuota
+from app.queueing.messages import Outgoing, encode
+from app.queueing.payloads import AssemblePayload, TickPayload
+from app.queueing.steps import ASSEMBLE, SCHEDULE, Lane, lane_of
+from app.scheduling import due
+from app.scheduling.due import DueAccount, Pick
+
+_PASS_S = 20.0  # a pass ends in time for the next tick's facts
+_HORIZON_MS = 1_000  # what an account's limits grant within this time is released ahead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassSummary:
+    """What one pass did."""
+
+    planned: int
+    released: int
+    chunks: int
+    expired: int
+    postponed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What one round of a pass released."""
+
+    picked: int
+    chunks: tuple[Chunk, ...]
+    expired: int
+    postponed: int
+
+
+def schedule_tick(payload: TickPayload) -> None:
+    """Run one pass because the clock, or a person, says so."""
+    run_pass(runtime.session(), settings(), reason=payload.reason)
+
+
+def run_pass(session: Session, config: Settings, *, reason: str) -> PassSummary:
+    """Advance campaigns, release what is due, publish it; return and log the summary."""
+    planned = advance_campaigns(session, config)
+    rounds = list(_release_rounds(session, config))
+    summary = PassSummary(
+        planned=planned,
+        released=sum(chunk.size for done in rounds for chunk in done.chunks),
+        chunks=sum(len(done.chunks) for done in rounds),
+        expired=sum(done.expired for done in rounds),
+        postponed=sum(done.postponed for done in rounds),
+    )
+    EMAILS_PLANNED.inc(summary.planned)
+    EMAILS_RELEASED.inc(summary.released)
+    if summary.planned or summary.released or summary.expired or reason != "clock":
+        logger().info(
+            Event.PASS_FINISHED,
+            summary=f"Enqueued {summary.released} email jobs",
+            reason=reason,
+            planned=summary.planned,
+            chunks=summary.chunks,
+            expired=summary.expired,
+            postponed=summary.postponed,
+        )
+    return summary
+
+
+def advance_campaigns(session: Session, config: Settings) -> int:
+    """Start campaigns whose time has come, plan due steps, close what is done; return planned."""
+    now = utc_now()
+    campaigns.start_due(session, now)
+    pepper = config.address_pepper.get_secret_value()
+    planned = 0
+    ends_at = monotonic_s() + _PASS_S / 2
+    while monotonic_s() < ends_at:
+        step = sequence.plan_due(session, now, config.release_batch, pepper)
+        planned += step
+        if step < config.release_batch:
+            break
+    campaigns.finish_campaigns(session, now)
+    return planned
+
+
+def _release_rounds(session: Session, config: Settings) -> Iterator[Released]:
+    ends_at = monotonic_s() + _PASS_S
+    while monotonic_s() < ends_at:
+        flying, by_account = chunks.in_flight(session)
+        EMAILS_IN_FLIGHT.set(flying)
+        limit = min(config.release_batch, config.in_flight_limit - flying)
+        accounts = due.accounts(session) if limit > 0 else []
+        rooms = _rooms(accounts, by_account, limit)
+        done = _release(session, accounts, rooms, limit, config.chunk_size)
+        if done.picked == 0:
+            return
+        _publish(session, done.chunks)
+        yield done
+
+
+def _rooms(
+    accounts: Sequence[DueAccount], by_account: dict[UUID, int], limit: int
+) -> dict[UUID, int]:
+    """Return how many mails each account may have released now: slots ahead minus in flight."""
+    quotas = [_quota(account) for account in accounts if account.is_limited]
+    try:
+        capacities = runtime.limiter().peek(quotas, _HORIZON_MS) if quotas else {}
+    except DependencyUnavailable as error:
+        logger().warning(Event.DEPENDENCY_LOST, dependency="redis", error=str(error))
+        capacities = {}
+    rooms = {account.account_id: limit for account in accounts if not account.is_limited}
+    for account_id, capacity in capacities.items():
+        rooms[account_id] = max(0, min(limit, capacity.count - by_account.get(account_id, 0)))
+    return rooms
+
+
+def _quota(account: DueAccount) -> AccountQuota:
+    return AccountQuota(
+        account_id=account.account_id,
+        limits=AccountLimits(
+            hourly_limit=account.hourly_limit,
+            daily_limit=account.daily_limit,
+            min_gap_ms=account.min_gap_ms,
+        ),
+    )
+
+
+def _release(
+    session: Session,
+    accounts: Sequence[DueAccount],
+    rooms: dict[UUID, int],
+    limit: int,
+    chunk_size: int,
+) -> Released:
+    """Pick, sort out and release in one transaction; the messages follow its commit."""
+    now = utc_now()
+    with session.transaction():
+        picks = due.pick(session, accounts, rooms, limit)
+        expired = [p.email_id for p in picks if p.expires_at and p.expires_at <= now]
+        late = [
+            p.email_id
+            for p in picks
+            if p.window_closes_at and p.window_closes_at <= now and p.email_id not in set(expired)
+        ]
+        transitions.stop(
+            session, [(i, "expired before it was sent") for i in expired], State.EXPIRED
+        )
+        transitions.reschedule(session, windows.reopen(session, late, now))
+        going = _without(picks, {*expired, *late})
+        transitions.release(session, [pick.email_id for pick in going])
+        made = tuple(_chunked(going, chunk_size))
+        if made:
+            chunks.open_chunks(session, made)
+    for pick in going:
+        LATENESS_S.observe(max(0.0, (now - pick.due_at).total_seconds()))
+    return Released(picked=len(picks), chunks=made, expired=len(expired), postponed=len(late))
+
+
+def _without(picks: Iterable[Pick], ids: set[UUID]) -> list[Pick]:
+    return [pick for pick in picks if pick.email_id not in ids]
+
+
+def _chunked(picks: Sequence[Pick], size: int) -> Iterator[Chunk]:
+    """Group mails that share lane, content and route, in the order they were picked."""
+    groups: dict[tuple[object, ...], list[Pick]] = defaultdict(list)
+    for p in picks:
+        route = (p.queue_id, p.account_id, p.template_version_id)
+        groups[lane_of(p.priority), p.app_id, *route, p.campaign_id, p.step_id].append(p)
+    for group in groups.values():
+        for start in range(0, len(group), size):
+            yield _chunk(group[start : start + size])
+
+
+def _chunk(picks: Sequence[Pick]) -> Chunk:
+    first = picks[0]
+    chunk_id, lane = new_id(), lane_of(first.priority)
+    payload = AssemblePayload(
+        chunk_id=chunk_id,
+        lane=lane,
+        app_id=first.app_id,
+        queue_id=first.queue_id,
+        account_id=first.account_id,
+        template_version_id=first.template_version_id,
+        campaign_id=first.campaign_id,
+        step_id=first.step_id,
+        email_ids=[pick.email_id for pick in picks],
+        lead_ids=[pick.lead_id for pick in picks],
+    )
+    return Chunk(
+        id=chunk_id,
+        app_id=first.app_id,
+        account_id=first.account_id,
+        lane=lane,
+        payload=payload.model_dump(mode="json"),
+        size=len(picks),
+    )
+
+
+def assemble_message(chunk: Chunk) -> Outgoing:
+    """Return the assemble message of a released chunk."""
+    lane = Lane(chunk.lane)
+    payload = AssemblePayload.model_validate(chunk.payload)
+    return encode(f"assemble_{lane}", ASSEMBLE.queue_for(lane), payload)
+
+
+def _publish(session: Session, released: Sequence[Chunk]) -> None:
+    try:
+        runtime.publisher().publish([assemble_message(chunk) for chunk in released])
+    except PublishUnconfirmed as error:
+        # The rows are the outbox: the sweeper publishes these chunks again.
+        chunks.mark_stale(session, [chunk.id for chunk in released])
+        logger().warning(Event.DEPENDENCY_LOST, dependency="rabbitmq", error=str(error))
+
+
+stage_actor(SCHEDULE, None, schedule_tick, TickPayload)

@@ -1,0 +1,67 @@
+"""send: the protocol of DESIGN section 7, for one chunk of one SMTP account.
+
+admit (one Lua call) -> claim -> submit -> record, in micro-batches: the commit that records batch k
+claims batch k + 1. No transaction is open while a server is asked, no lease is held while a limit
+is waited for, and nothing that fails after a mail was accepted leads back into the retry path.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+
+from actors import runtime
+from actors.content import compiled, sheet_of
+from actors.declare import lane_actors
+from actors.delivery import Delivery
+from app.campaigns import campaigns
+from app.clock import monotonic_s, utc_now
+from app.db.session import Session
+from app.log import Event, logger
+from app.queueing.payloads import AssembledMail, SendPayload
+from app.queueing.steps import SEND
+from app.sending import route as routes
+from app.sending.route import Route
+
+_ROUTE_AGE_S = 2.0  # limits change while a campaign runs: they hold within seconds
+_PAUSED_FOR = dt.timedelta(minutes=1)
+
+_routes: dict[tuple[object, object], tuple[float, Route]] = {}
+
+
+def send(payload: SendPayload) -> None:
+    """Send one chunk's mails as far as limits and server allow; safe to run twice."""
+    session = runtime.session()
+    route = _route(session, payload)
+    delivery = Delivery(payload, route, compiled(session, sheet_of(payload)))
+    if payload.campaign_id and campaigns.is_paused(session, payload.campaign_id):
+        delivery.hold_back(payload.mails, "infinity", "campaign paused")
+        return
+    if not route.is_open:
+        reason = "the account, its queue or its app is paused"
+        delivery.hold_back(payload.mails, utc_now() + _PAUSED_FOR, reason)
+        return
+    try:
+        for lot in _lots(payload.mails, 1 if route.min_gap_ms else route.micro_batch):
+            delivery.send(lot)
+    finally:
+        delivery.record()
+    logger().debug(Event.CHUNK_SENT, chunk_id=str(payload.chunk_id), **delivery.tally)
+
+
+def _route(session: Session, payload: SendPayload) -> Route:
+    """Return the route, read anew every two seconds (a dict: a race only reads it twice)."""
+    key = (payload.account_id, payload.queue_id)
+    now = monotonic_s()
+    found = _routes.get(key)
+    if found is not None and now - found[0] < _ROUTE_AGE_S:
+        return found[1]
+    route = routes.load(session, payload.account_id, payload.queue_id, runtime.surroundings())
+    _routes[key] = (now, route)
+    return route
+
+
+def _lots(mails: Sequence[AssembledMail], size: int) -> Iterator[Sequence[AssembledMail]]:
+    for start in range(0, len(mails), size):
+        yield mails[start : start + size]
+
+
+ACTORS = lane_actors(SEND, send, SendPayload)

@@ -1,0 +1,117 @@
+"""The way a mail leaves: the account it is sent from, the server, the limits, the retry policy."""
+
+import datetime as dt
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.db.session import Session
+from app.errors import NotFound
+from app.secretbox import SecretBox
+from app.smtp.connection import Security, Server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How a queue treats deferrals: wait `delays_s[n]` after attempt n + 1.
+
+    When the delays are used up the mail fails, unless `max_age_s` is set: then the last delay
+    repeats until the mail is that old.
+    """
+
+    delays_s: tuple[int, ...]
+    max_age_s: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """All that sending one chunk needs to know about its account and queue."""
+
+    account_id: UUID
+    app_id: UUID
+    queue_id: UUID
+    address: str
+    server: Server
+    hourly_limit: int | None
+    daily_limit: int | None
+    min_gap_ms: int
+    queue_per_minute: int | None
+    micro_batch: int
+    policy: RetryPolicy
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the process adds to every route: how to open secrets, whom it may connect to."""
+
+    secretbox: SecretBox
+    helo: str
+    allowed_networks: tuple[str, ...]
+
+
+_ROUTE = """
+SELECT a.app_id, a.address, s.id, s.host, s.port, s.security, s.username, s.password_sealed,
+       s.connections, a.hourly_limit, a.daily_limit, a.min_gap_ms,
+       q.per_minute, q.micro_batch, q.retry_delays_s, q.max_deferral_age_s,
+       a.status = 'active' AND q.status <> 'paused' AND apps.status = 'active' AS is_open
+FROM email_accounts a JOIN smtp_configs s ON s.id = a.smtp_config_id JOIN apps ON apps.id = a.app_id
+JOIN queues q ON q.id = %(queue)s AND q.app_id = a.app_id
+WHERE a.id = %(account)s"""
+
+
+def load(session: Session, account_id: UUID, queue_id: UUID, around: Surroundings) -> Route:
+    """Return the route of an account through a queue; raises NotFound when either is gone."""
+    row = session.execute(_ROUTE, {"account": account_id, "queue": queue_id}).fetchone()
+    if row is None:
+        raise NotFound(
+            f"E-mail account {account_id} or queue {queue_id} does not exist.",
+            why="It was deleted while its mail was on the way.",
+            fix="Create it again or cancel the mail.",
+        )
+    password = None
+    if row[7] is not None:
+        password = around.secretbox.open(
+            row[7], table="smtp_configs", column="password_sealed", row_id=row[2], app_id=row[0]
+        )
+    server = Server(
+        host=row[3],
+        port=row[4],
+        security=Security(row[5]),
+        username=row[6],
+        password=password,
+        helo=around.helo,
+        connections=row[8],
+        allowed_networks=around.allowed_networks,
+    )
+    return Route(
+        account_id=account_id,
+        app_id=row[0],
+        queue_id=queue_id,
+        address=row[1],
+        server=server,
+        hourly_limit=row[9],
+        daily_limit=row[10],
+        min_gap_ms=row[11],
+        queue_per_minute=row[12],
+        micro_batch=row[13],
+        policy=RetryPolicy(delays_s=tuple(row[14]), max_age_s=row[15]),
+        is_open=row[16],
+    )
+
+
+# The limiter's rolling hour is rebuilt from the counted attempts when Redis lost it.
+_RECENT = """
+SELECT minute, sum(n)::int FROM (
+  SELECT minute, n FROM email_stats
+  WHERE app_id = %(app)s AND minute > now() - interval '25 hours' AND account_id = %(account)s
+    AND kind IN ('sent', 'failed', 'deferred', 'unknown')
+  UNION ALL
+  SELECT date_trunc('minute', at), n FROM email_stat_deltas
+  WHERE account_id = %(account)s AND kind IN ('sent', 'failed', 'deferred', 'unknown')) attempts
+GROUP BY 1 ORDER BY 1"""
+
+
+def recent_attempts(session: Session, app_id: UUID, account_id: UUID) -> dict[dt.datetime, int]:
+    """Return the attempts of an account by minute, oldest first, for the last 25 hours."""
+    rows = session.execute(_RECENT, {"app": app_id, "account": account_id}).fetchall()
+    return {row[0]: row[1] for row in rows}
