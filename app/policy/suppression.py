@@ -1,0 +1,103 @@
+"""Who must not be written to: the suppression list, matched by keyed hash (TRUST.md).
+
+An entry without an app holds for every app. The address itself may be erased; the hash stays, so an
+erased person stays suppressed.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from app.db.session import Session
+from app.ids import new_id
+
+
+class Reason(StrEnum):
+    """Why an address is suppressed."""
+
+    HARD_BOUNCE = "hard_bounce"
+    SOFT_BOUNCES = "soft_bounces"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBE = "unsubscribe"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression:
+    """One entry to be. `source` says where it came from: an e-mail's id, an import, a person."""
+
+    app_id: UUID | None
+    email_hash: bytes
+    email: str | None
+    reason: Reason
+    source: str | None = None
+
+
+# Embedded by the stages: alias e is a row of emails. The key starts with the hash (one probe).
+SUPPRESSED_SQL = (
+    "EXISTS (SELECT FROM suppression_list x WHERE x.email_hash = e.to_hash "
+    "AND (x.app_id = e.app_id OR x.app_id IS NULL))"
+)
+
+_ADD = """
+INSERT INTO suppression_list (id, app_id, email_hash, email, reason, source)
+SELECT * FROM unnest(%(ids)s::uuid[], %(apps)s::uuid[], %(hashes)s::bytea[], %(emails)s::text[],
+                     %(reasons)s::text[], %(sources)s::text[])
+ON CONFLICT ON CONSTRAINT suppression_list_key DO NOTHING"""
+
+
+def add_all(session: Session, entries: Iterable[Suppression]) -> int:
+    """Suppress in bulk; return how many were not suppressed before. The first reason stays."""
+    # In key order, so that two workers cannot wait for each other.
+    ordered = sorted(entries, key=lambda entry: (entry.email_hash, str(entry.app_id)))
+    if not ordered:
+        return 0
+    binds = {
+        "ids": [new_id() for _ in ordered],
+        "apps": [entry.app_id for entry in ordered],
+        "hashes": [entry.email_hash for entry in ordered],
+        "emails": [entry.email for entry in ordered],
+        "reasons": [str(entry.reason) for entry in ordered],
+        "sources": [entry.source for entry in ordered],
+    }
+    return session.execute(_ADD, binds).rowcount
+
+
+def add(  # noqa: PLR0913 - the columns of the row, named by every caller
+    session: Session,
+    app_id: UUID | None,
+    email_hash: bytes,
+    *,
+    email: str | None,
+    reason: Reason,
+    source: str | None = None,
+) -> bool:
+    """Suppress one address in an app (None: in every app); tell whether it was not before."""
+    entry = Suppression(
+        app_id=app_id, email_hash=email_hash, email=email, reason=reason, source=source
+    )
+    return add_all(session, (entry,)) == 1
+
+
+def remove(session: Session, app_id: UUID | None, email_hash: bytes) -> bool:
+    """Lift the entry of exactly this app (None: the one for every app); tell whether it existed."""
+    statement = (
+        "DELETE FROM suppression_list WHERE email_hash = %s AND app_id IS NOT DISTINCT FROM %s"
+    )
+    return session.execute(statement, (email_hash, app_id)).rowcount > 0
+
+
+def suppressed(session: Session, app_id: UUID, hashes: Sequence[bytes]) -> set[bytes]:
+    """Return those of `hashes` this app must not write to (key suppression_list_key)."""
+    rows = session.execute(
+        "SELECT email_hash FROM suppression_list "
+        "WHERE email_hash = ANY(%s) AND (app_id = %s OR app_id IS NULL)",
+        (list(hashes), app_id),
+    ).fetchall()
+    return {bytes(row[0]) for row in rows}
+
+
+def is_suppressed(session: Session, app_id: UUID, email_hash: bytes) -> bool:
+    """Tell whether this app must not write to the address."""
+    return bool(suppressed(session, app_id, (email_hash,)))
