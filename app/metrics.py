@@ -11,5 +11,7 @@ MESSAGES_DEAD = Counter("mailqueue_messages_dead", "Dead-lettered messages.", ["
 MESSAGES_RETRIED = Counter("mailqueue_messages_retried", "Messages put on the ladder.", ["queue"])
 MESSAGE_S = Histogram("mailqueue_message_seconds", "Time in work of one message.", ["actor"])
 HITS = Counter("mailqueue_hits", "Tracking hits accepted by this process.", ["kind"])
+HITS_UNSPOOLED = Counter("mailqueue_hits_unspooled", "Hits the local disk did not take.")
+HITS_DISCARDED = Counter("mailqueue_hits_discarded", "Spooled lines that are no hit.")
 SPOOL_BYTES = Gauge("mailqueue_spool_bytes", "Tracking hits waiting on local disk.")
 LEDGER_OFF = Gauge("mailqueue_ledger_off", "E-mails the books are off by (0 is right).")
