@@ -221,4 +221,11 @@ def state_directory(now: Settings) -> Iterator[Finding]:
     yield _good("state dir", text)
 
 
-CHECKS: tuple[Check, ...] = (secrets, postgresql, rabbitmq, redis, state_directory, tracking)
+CHECKS: dict[str, Check] = {
+    "secrets": secrets,
+    "postgresql": postgresql,
+    "rabbitmq": rabbitmq,
+    "redis": redis,
+    "state": state_directory,
+    "tracking": tracking,
+}

@@ -7,9 +7,15 @@ from typing import Any
 import click
 import psycopg
 
+from app.audit import Author
 from app.config import settings
 from app.db.session import Session, connect
-from app.errors import ConfigurationInvalid, DependencyUnavailable
+from app.errors import ConfigurationInvalid, DependencyUnavailable, InputInvalid
+from app.secretbox import SecretBox
+from app.tenancy import apps
+from app.tenancy.apps import App
+
+CLI = Author(name="cli")
 
 
 @contextmanager
@@ -43,3 +49,27 @@ def app_option(command: Callable[..., Any]) -> Callable[..., Any]:
         envvar="MAILQUEUE_APP",
         help="The app (tenant); may be left out when there is exactly one.",
     )(command)
+
+
+def chosen_app(session: Session, name: str | None) -> App:
+    """Return the app of that name, or the only one; raises NotFound, InputInvalid."""
+    if name is not None:
+        return apps.get_by_name(session, name)
+    every = apps.list_all(session)
+    if len(every) == 1:
+        return every[0]
+    if not every:
+        raise InputInvalid(
+            "There is no app yet.", fix="Make one: mailqueue app create NAME", field="app"
+        )
+    raise InputInvalid(
+        "Which app?",
+        why=f"There are {len(every)}: {', '.join(app.name for app in every[:10])}.",
+        fix="Say --app NAME, or set MAILQUEUE_APP.",
+        field="app",
+    )
+
+
+def secret_box() -> SecretBox:
+    """Return the box that seals and opens secrets; raises ConfigurationInvalid."""
+    return SecretBox.from_setting(settings().sealing_keys.get_secret_value())

@@ -13,14 +13,21 @@ from app.config import settings
 
 
 @click.command(cls=Command)
+@click.option(
+    "--only",
+    "names",
+    multiple=True,
+    type=click.Choice(tuple(CHECKS)),
+    help="Check only this; may be repeated.",
+)
 @click.pass_context
-def doctor(ctx: click.Context) -> None:
+def doctor(ctx: click.Context, names: tuple[str, ...]) -> None:
     """Check every dependency; 3 when one of them is at fault."""
     now = settings()
     findings = [
         {"name": found.name, "ok": found.ok, "text": found.text, "fix": found.fix}
-        for check in CHECKS
-        for found in check(now)
+        for name in names or CHECKS
+        for found in CHECKS[name](now)
     ]
     printer().show(findings, _rendered)
     if not all(found["ok"] for found in findings):

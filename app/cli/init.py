@@ -16,8 +16,13 @@ from app.errors import Conflict
 
 
 def fresh_secrets() -> dict[str, str]:
-    """Return a new value for every secret the system cannot run without."""
+    """Return a new value for every secret, and the URLs of the compose file's services."""
+    postgres, rabbitmq = secrets.token_hex(16), secrets.token_hex(16)
     return {
+        "POSTGRES_PASSWORD": postgres,
+        "RABBITMQ_PASSWORD": rabbitmq,
+        "DATABASE_URL": f"postgresql://mailqueue:{postgres}@127.0.0.1:5432/mailqueue",
+        "RABBITMQ_URL": f"amqp://mailqueue:{rabbitmq}@127.0.0.1:5672/mailqueue",
         "MAILQUEUE_SEALING_KEYS": f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         "MAILQUEUE_TRACKING_KEYS": secrets.token_urlsafe(32),
         "MAILQUEUE_ADDRESS_PEPPER": secrets.token_urlsafe(32),
@@ -88,5 +93,6 @@ def _rendered(result: Mapping[str, Any]) -> Text:
     kept = f" The old file is {result['backup']}." if result["backup"] else ""
     return Text(
         f"Wrote {result['file']} with fresh secrets, readable by you only.{kept}\n"
-        "Set the URLs of PostgreSQL, RabbitMQ and Redis in it, then: mailqueue doctor"
+        "With Docker: docker compose up -d --wait. With your own PostgreSQL, RabbitMQ and Redis: "
+        "set their URLs in it, then mailqueue doctor."
     )

@@ -5,7 +5,7 @@ every command and on the program itself.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, TypeVar
 
 import click
@@ -19,7 +19,8 @@ from app.api.problems import problem
 from app.errors import MailqueueError, TemplateInvalid
 
 Result = TypeVar("Result")
-Advance = Callable[[int, int], None]
+# Told the number of things done and the share of the whole, 0 to 1.
+Advance = Callable[[int, float], None]
 
 _KEY = "mailqueue.printer"
 
@@ -33,8 +34,8 @@ class Printer(Protocol):
     def fail(self, error: MailqueueError) -> None:
         """Print why the command was not done."""
 
-    def progress(self, title: str, unit: str) -> Any:
-        """Return a context manager that yields `advance(done, total)`."""
+    def progress(self, title: str, unit: str) -> AbstractContextManager[Advance]:
+        """Return a context manager that yields `advance(done, share)`."""
 
 
 class PeoplePrinter:
@@ -53,7 +54,7 @@ class PeoplePrinter:
 
     @contextmanager
     def progress(self, title: str, unit: str) -> Iterator[Advance]:
-        """Draw a bar with count, rate and time left on stderr."""
+        """Draw a bar with count, rate and time left on stderr, where a terminal is."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -62,12 +63,12 @@ class PeoplePrinter:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(title, total=None, rate="")
+            task = bar.add_task(title, total=1.0, rate="")
 
-            def advance(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total)
-                speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-                bar.update(task, rate=f"{speed:,.0f} {unit}/s" if speed else "")
+            def advance(done: int, share: float) -> None:
+                elapsed_s = bar.tasks[0].elapsed or 1.0
+                rate = f"{done:,} {unit}, {done / elapsed_s:,.0f} a second"
+                bar.update(task, completed=share, rate=rate)
 
             yield advance
 
@@ -86,7 +87,7 @@ class JsonPrinter:
     @contextmanager
     def progress(self, title: str, unit: str) -> Iterator[Advance]:  # noqa: ARG002 - nobody watches
         """Draw nothing."""
-        yield lambda _done, _total: None
+        yield lambda _done, _share: None
 
 
 def printer() -> Printer:
@@ -135,6 +136,8 @@ def sentences(error: MailqueueError) -> Text:
             text.append(f"\n  {found.part} line {found.line}: {found.what} {found.fix}".rstrip())
     elif error.why:
         text.append(f"\n{error.why}")
+    for note in getattr(error, "__notes__", ()):
+        text.append(f"\n{note}")
     if error.fix:
         text.append(f"\n{error.fix}", style="green")
     return text

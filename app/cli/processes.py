@@ -13,6 +13,7 @@ from app.clock import utc_now
 from app.config import Settings, settings
 from app.db.partitions import create_ahead
 from app.db.session import Session
+from app.inbox.server import serve
 from app.log import Event, logger
 from app.queueing.depth import DepthGauge
 from app.queueing.publisher import BatchPublisher
@@ -106,7 +107,9 @@ def make_partitions(session: Session) -> None:
 @click.command(cls=Command)
 def inbox() -> None:
     """Catch every mail instead of delivering it, and show it on a page (development)."""
-    _become([sys.executable, "-m", "app.inbox"])
+    now = settings()
+    log.configure(now.log_level, now.log_format)
+    serve(now.inbox_host, now.inbox_smtp_port, now.inbox_http_port, now.state_dir / "inbox")
 
 
 @click.command(cls=Command)

@@ -14,6 +14,12 @@ _HEAD = """\
 # `mailqueue init` writes .env from this with fresh secrets.
 """
 
+_COMPOSE = """\
+# Passwords of the services in docker-compose.yml; nothing else reads them.
+POSTGRES_PASSWORD={postgres}
+RABBITMQ_PASSWORD={rabbitmq}
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
@@ -49,7 +55,10 @@ def env_file(values: Mapping[str, str]) -> str:
         f"# {found.about}\n{found.name}={_quoted(values.get(found.name, found.default))}\n"
         for found in variables()
     ]
-    return "\n".join([_HEAD, *blocks])
+    compose = _COMPOSE.format(
+        postgres=values.get("POSTGRES_PASSWORD", ""), rabbitmq=values.get("RABBITMQ_PASSWORD", "")
+    )
+    return "\n".join([_HEAD, *blocks, compose])
 
 
 def markdown_table() -> str:
