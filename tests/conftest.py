@@ -6,14 +6,12 @@ Nothing is skipped when a part is missing: `./run test` starts them all, and so 
 import base64
 import contextlib
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis
-from psycopg import sql
 
 from app import config
 from app.config import Settings
@@ -54,23 +52,30 @@ def database(
     database_url: str, maintenance: psycopg.Connection, template_database: str
 ) -> Iterator[str]:
     """The URL of a migrated database of this test's own."""
-    name = f"mailqueue_test_{uuid.uuid4().hex}"
-    clone = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-    maintenance.execute(clone.format(sql.Identifier(name), sql.Identifier(template_database)))
-    yield stack.beside(database_url, name)
-    db.close_thread_session()
-    drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-    maintenance.execute(drop.format(sql.Identifier(name)))
+    with stack.cloned(database_url, maintenance, template_database) as url:
+        yield url
+        db.close_thread_session()
 
 
 @pytest.fixture
 def empty_database(database_url: str, maintenance: psycopg.Connection) -> Iterator[str]:
     """The URL of a database without any table: for tests of the migrations themselves."""
-    name = f"mailqueue_test_{uuid.uuid4().hex}"
-    maintenance.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield stack.beside(database_url, name)
-    drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-    maintenance.execute(drop.format(sql.Identifier(name)))
+    with stack.cloned(database_url, maintenance, "template0") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def scratch(
+    database_url: str, maintenance: psycopg.Connection, template_database: str
+) -> Iterator[db.Session]:
+    """A worker's session to a database that the tests of a module share: for many small tests
+    that make an app of their own or leave nothing behind.
+    """
+    with (
+        stack.cloned(database_url, maintenance, template_database) as url,
+        contextlib.closing(db.connect(url)) as opened,
+    ):
+        yield opened
 
 
 @pytest.fixture

@@ -49,6 +49,19 @@ def migrated_template(database_url: str, maintenance: psycopg.Connection) -> str
     return name
 
 
+@contextlib.contextmanager
+def cloned(database_url: str, maintenance: psycopg.Connection, template: str) -> Iterator[str]:
+    """Copy the database `template`; yield the copy's URL; drop it, whoever is connected."""
+    copy = f"mailqueue_test_{secrets.token_hex(16)}"
+    name = sql.Identifier(copy)
+    clone = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    maintenance.execute(clone.format(name, sql.Identifier(template)))
+    try:
+        yield beside(database_url, copy)
+    finally:
+        maintenance.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
 def _make_template(database_url: str, maintenance: psycopg.Connection, name: str) -> None:
     unfinished = sql.Identifier(f"{name}_unfinished")
     maintenance.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(unfinished))

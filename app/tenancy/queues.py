@@ -33,14 +33,18 @@ class OnUnknown(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewQueue:
-    """A queue to create; `per_minute` None = no limit, `retry_delays_s[n]` after attempt n + 1."""
+    """A queue to create; `per_minute` None = no limit, `retry_delays_s[n]` after attempt n + 1.
+
+    When the delays are used up a mail fails, unless `max_deferral_age_s` is set: then the last
+    delay repeats until the mail is that old.
+    """
 
     app_id: UUID
     name: str
     priority: int = 5
     per_minute: int | None = None
     retry_delays_s: tuple[int, ...] = (30, 120, 600, 3_600)
-    max_deferral_age_s: int = 172_800
+    max_deferral_age_s: int | None = None
     on_unknown: OnUnknown = OnUnknown.HOLD
     micro_batch: int = 100
 
@@ -119,6 +123,6 @@ def _checked(new: NewQueue) -> NewQueue:
         checks.within(delay_s, DELAYS_S, "retry_delays_s")
     checks.within(new.priority, PRIORITIES, "priority")
     checks.within(new.micro_batch, MICRO_BATCHES, "micro_batch")
-    checks.within(new.max_deferral_age_s, DEFERRAL_AGES_S, "max_deferral_age_s")
+    checks.within_or_none(new.max_deferral_age_s, DEFERRAL_AGES_S, "max_deferral_age_s")
     checks.within_or_none(new.per_minute, RATES, "per_minute")
     return dataclasses.replace(new, name=checks.name(new.name))

@@ -125,7 +125,7 @@ CREATE TABLE queues (
     priority SMALLINT NOT NULL DEFAULT 5,
     per_minute INTEGER,
     retry_delays_s INTEGER[] NOT NULL DEFAULT '{30,120,600,3600}',
-    max_deferral_age_s INTEGER NOT NULL DEFAULT 172800,
+    max_deferral_age_s INTEGER,
     on_unknown TEXT NOT NULL DEFAULT 'hold',
     micro_batch SMALLINT NOT NULL DEFAULT 100,
     status TEXT NOT NULL DEFAULT 'active',
