@@ -87,7 +87,7 @@ def _derived(html: str) -> tree.Body:
     """Return the text part made from HTML; refuses code that cannot be carried over."""
     try:
         source = plain_text.derive(html)
-        body, problems = grammar.read(source, "text", environment=grammar.REBUILT)
+        body, problems = grammar.read(source, "text")
     except RecursionError:  # inscriptis walks the elements recursively
         raise TemplateInvalid(
             (_whole("html", "Its elements nest too deep.", "Write the text part yourself."),)

@@ -82,7 +82,7 @@ def _member(value: object, key: str | int) -> object:
     """Return what is under a key of a mapping or list; attributes of objects are never read."""
     if isinstance(value, Mapping):
         return value.get(key)
-    if isinstance(value, list | tuple) and isinstance(key, int) and -len(value) <= key < len(value):
+    if isinstance(value, list | tuple) and isinstance(key, int) and key < len(value):
         return value[key]
     return None
 

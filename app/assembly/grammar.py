@@ -30,6 +30,8 @@ class _QuotedDefault(Extension):
             after_pipe = token.type == "pipe"
 
 
+_SYNTAX = "Write {{ name }}, {% if name %}...{% endif %} or {% for item in list %}...{% endfor %}."
+
 # As people write it: a line that holds only {% ... %} leaves no empty line behind.
 WRITTEN = jinja2.Environment(  # noqa: S701 - only parses; escaping is ours, per part
     extensions=[_QuotedDefault], trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -54,7 +56,7 @@ def read(
     try:
         parsed = environment.parse(source)
     except jinja2.TemplateSyntaxError as error:
-        return (), (_problem(part, error.lineno, error.message or "It cannot be read."),)
+        return (), (_problem(part, error.lineno, error.message or "It cannot be read.", _SYNTAX),)
     except (RecursionError, ValueError, OverflowError):
         what = "An expression nests too deep or holds too large a number."
         return (), (_problem(part, 1, what, "Make it simpler."),)

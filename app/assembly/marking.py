@@ -48,6 +48,16 @@ class Marks:
             return ""
         return self.add("".join([*inside, _closing(kind)]))
 
+    def is_control(self, marked: str) -> bool:
+        """Tell whether a text is nothing but `if`, `for` and their ends, which print nothing."""
+        return (
+            MARK.sub(lambda found: "" if self._is_block(found[0]) else " x", marked).strip() == ""
+        )
+
+    def _is_block(self, mark: str) -> bool:
+        code = self._codes[ord(mark) - _FIRST]
+        return code.startswith("{%") and not code.startswith("{% raw %}")
+
     def unmark(self, marked: str) -> str:
         """Return the source with the code back in its places."""
         return MARK.sub(lambda found: self._codes[ord(found[0]) - _FIRST], marked)

@@ -72,7 +72,7 @@ def too_large() -> Unrenderable:
 def writer(body: tree.Body, medium: Medium) -> Write:
     """Return a function that writes a body for one mail."""
     steps = tuple(_write_node(node, medium) for node in body)
-    cost = len(steps)
+    cost = 1 + len(steps)
 
     def write(scope: Scope, page: Page) -> None:
         page.spend(cost)

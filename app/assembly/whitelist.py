@@ -222,7 +222,7 @@ def _checked_key(node: nodes.Const) -> str | int:
         return _checked_name(key, node.lineno)
     if isinstance(key, int) and not isinstance(key, bool):
         return key
-    raise Refusal(node.lineno, "A key is a name or a whole number.")
+    raise Refusal(node.lineno, "A key is a name, or a whole number from 0.")
 
 
 def _bad_filter(node: nodes.Filter) -> Refusal:
@@ -239,9 +239,11 @@ def _bad_filter(node: nodes.Filter) -> Refusal:
 
 
 def _unlisted(node: nodes.Node) -> Refusal:
+    # Some of Jinja2's scopes know no line; what is inside them does.
+    line = node.lineno or next((one.lineno for one in node.find_all(nodes.Node) if one.lineno), 1)
     if isinstance(node, nodes.BinExpr | nodes.UnaryExpr) and not isinstance(node, nodes.Not):
-        return Refusal(node.lineno, *_ARITHMETIC)
+        return Refusal(line, *_ARITHMETIC)
     what, fix = _INSTEAD.get(
         type(node), ("This is not part of the template language.", "Use variables, if and for.")
     )
-    return Refusal(node.lineno, what, fix)
+    return Refusal(line, what, fix)

@@ -24,8 +24,7 @@ _DENIED = frozenset(
 )  # fmt: skip
 _DENIED_PREFIXES = ("dkim-", "arc-", "mime-", "content-", "list-unsubscribe", "resent-")
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/^_`{|}~ -]{1,200}")
-_SUBJECT_LINE = 900  # leaves room under RFC 5322's 998 for the name
-_HEADER_LINE = 998
+_ONE_LINE = 900  # leaves room under RFC 5322's 998 for the name
 # "Subject: " and one word of 39 bytes stay within RFC 2047's 76 characters a line.
 _WORD_BYTES = 39
 _LONGEST_NAME = 200
@@ -35,7 +34,7 @@ def check_header(name: str, value: str) -> str:
     """Return the encoded value of a custom header; raises InputInvalid when it must not be sent.
 
     Refused: names outside RFC 5322 or owned by us, values with control characters, also after
-    RFC 2047 decoding, and values that need a line of more than 998 characters.
+    RFC 2047 decoding, and values too long for one line of 998 characters.
     """
     if not _NAME.fullmatch(name):
         raise _refused(name, "A header name is 1 to 76 printable ASCII characters without a colon.")
@@ -44,10 +43,9 @@ def check_header(name: str, value: str) -> str:
         raise _refused(name, "The system writes this header itself.")
     if _CONTROL.search(value) or _CONTROL.search(_decoded(value)):
         raise _refused(name, "Its value holds control characters.")
-    encoded = unstructured(value)
-    if len(name) + 2 + max(map(len, encoded.split("\r\n"))) > _HEADER_LINE:
-        raise _refused(name, "Its value is longer than one line of 998 characters.")
-    return encoded
+    if len(value) >= _ONE_LINE:
+        raise _refused(name, f"Its value has more than {_ONE_LINE - 1} characters.")
+    return unstructured(value)
 
 
 def _refused(name: str, why: str) -> InputInvalid:
@@ -78,7 +76,7 @@ def one_line(text: str) -> str:
 def unstructured(text: str) -> str:
     """Return an unstructured value (Subject) ready for the wire, folded by CR LF and a space."""
     line = one_line(text)
-    if line.isascii() and len(line) < _SUBJECT_LINE and "=?" not in line:
+    if line.isascii() and len(line) < _ONE_LINE and "=?" not in line:
         return line
     return encoded_words(line)
 

@@ -29,6 +29,8 @@ def read_return_path(address: str, keys: Sequence[bytes]) -> UUID | None:
         raw = base64.b32decode(found[1].upper() + "======")
     except binascii.Error:
         return None
+    if _text(raw) != found[1].lower():  # 130 bits spell 128: only one spelling is ours
+        return None
     given = found[2].lower()
     matches = [hmac.compare_digest(_mac(raw, key), given) for key in keys]
     return UUID(bytes=raw) if any(matches) else None

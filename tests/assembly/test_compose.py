@@ -1,0 +1,372 @@
+"""The finished mail: its headers, its parts, its links, and what it refuses to be."""
+
+import re
+import uuid
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.errors import InputInvalid, MessageMalformed, MissingVariables, Unrenderable
+from tests.assembly.letters import (
+    APP,
+    BASE,
+    DATE,
+    KEYS,
+    MAIL,
+    MAIL_TOKEN,
+    UNSUBSCRIBE_TOKEN,
+    compiled,
+    content,
+    parsed,
+    recipient,
+    written,
+)
+from tracking.tokens import agree
+
+ANY = st.one_of(
+    st.text(max_size=80),
+    st.sampled_from(
+        (
+            "x\r\nBcc: evil@e.example",
+            "=?utf-8?q?hello=0D=0ABcc:_evil@example.com?=",
+            "\r\n\r\n--=_x",
+            "x\u2028Bcc: e@e.example",
+        )
+    ),
+)
+EVERY_HEADER = [
+    "Date", "From", "To", "Reply-To", "Message-ID", "Subject", "List-Unsubscribe",
+    "List-Unsubscribe-Post", "Feedback-ID", "X-Campaign", "MIME-Version", "Content-Type",
+]  # fmt: skip
+
+
+def full(**changes):
+    return compiled(
+        "<p>{{ a }}</p>",
+        subject="{{ a }}",
+        **{
+            "reply_to": "reply@sender.example",
+            "unsubscribe": True,
+            "unsubscribe_mailto": "leave@sender.example",
+            "feedback_id": "c1:app:mailqueue",
+            "headers": (("X-Campaign", "spring"),),
+            **changes,
+        },
+    )
+
+
+FULL = full()
+
+
+@given(ANY, ANY)
+@settings(max_examples=200, deadline=None)
+def test_no_value_can_add_a_header(value, name):
+    message = parsed(written(FULL, {"a": value}, to_name=name))
+
+    assert message.keys() == EVERY_HEADER
+    assert [one.addr_spec for one in message["To"].addresses] == ["user@rcpt.example"]
+    assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+
+
+@given(ANY)
+@settings(max_examples=100, deadline=None)
+def test_no_sender_name_can_add_a_header(name):
+    assert parsed(written(full(from_name=name), {"a": "x"})).keys() == EVERY_HEADER
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"from_address": "a@b.example\r\nBcc: x@y.example"},
+        {"reply_to": "a@b.example>, <x@y.example"},
+        {"unsubscribe_mailto": "a b@c.example"},
+        {"message_id_domain": "x>\r\nBcc: a@b.example"},
+        {"tracking_url": "javascript:alert(1)"},
+        {"tracking_url": 'https://t.example"onclick="x'},
+        {"feedback_id": "a\r\nb"},
+        {"headers": (("Bcc", "a@b.example"),)},
+        {"headers": (("X-A", "=?utf-8?q?=0D=0ABcc:_a?="),)},
+    ],
+)
+def test_an_identity_that_could_break_a_header_is_refused(changes):
+    with pytest.raises(InputInvalid):
+        full(**changes)
+
+
+def test_list_unsubscribe_is_one_unencoded_line_for_one_click():
+    lines = written(FULL, {"a": "x"}).split(b"\r\n")
+
+    expected = f"List-Unsubscribe: <{BASE}/u/{UNSUBSCRIBE_TOKEN}>, <mailto:leave@sender.example>"
+    assert expected.encode() in lines
+    assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in lines
+
+
+def test_message_id_and_bytes_are_the_same_over_retries():
+    first = written(FULL, {"a": "x"})
+
+    assert parsed(first)["Message-ID"] == f"<{MAIL.hex}@sender.example>"
+    assert written(full(), {"a": "x"}) == first
+
+
+def test_names_and_subjects_beyond_ascii_read_back():
+    version = compiled(text="t", subject="Grüße, {{ a }}", from_name="Büro für Ähnliches")
+    message = parsed(written(version, {"a": "Zoë 漢字" * 9}, to_name="Zoë Müller"))
+
+    assert message["Subject"] == "Grüße, " + "Zoë 漢字" * 9
+    assert message["From"].addresses[0].display_name == "Büro für Ähnliches"
+    assert message["To"].addresses[0].display_name == "Zoë Müller"
+
+
+def test_a_local_part_beyond_ascii_is_written_in_utf_8():
+    raw = written(compiled(text="t"), to="zoë@rcpt.example")
+
+    assert "To: zoë@rcpt.example\r\n".encode() in raw
+
+
+@pytest.mark.parametrize("to", ["a@b.example\r\nBcc: x@y.example", "a b@c.example", "", "<a@b.c>"])
+def test_an_address_that_is_none_is_refused(to):
+    with pytest.raises(Unrenderable):
+        compiled(text="t").slots(recipient(to=to))
+
+
+def test_text_alone_makes_a_simple_message():
+    message = parsed(written(compiled(text="Hello {{ a }}"), {"a": "é"}))
+
+    assert message.get_content_type() == "text/plain"
+    assert message.get_content().strip() == "Hello é"
+
+
+def test_all_missing_variables_are_named_at_once():
+    version = compiled(
+        "{{ a }}{{ user.city }}{% for x in cart %}{{ x }}{% endfor %}{{ b|'ok' }}{{ a }}",
+        subject="{{ s }}",
+    )
+
+    with pytest.raises(MissingVariables) as refused:
+        version.slots(recipient({"user": {"street": "x"}}))
+    assert set(refused.value.names) == {"s", "a", "user.city", "cart"}
+
+
+@pytest.mark.parametrize("value", [None, [], {}, ["x"], {"x": 1}, object()])
+def test_null_and_what_is_no_text_count_as_missing(value):
+    with pytest.raises(MissingVariables):
+        compiled(text="{{ a }}").slots(recipient({"a": value}))
+
+
+def test_missing_names_inside_loops_are_named():
+    with pytest.raises(MissingVariables) as refused:
+        compiled(text="{% for x in cart %}{{ x.price }}{% endfor %}").slots(
+            recipient({"cart": [{"price": 1}, {}]})
+        )
+    assert refused.value.names == ("x.price",)
+
+
+@pytest.mark.parametrize(
+    ("source", "variables", "expected"),
+    [
+        ("{{ a|'Customer' }}", {}, "Customer"),
+        ("{{ a|'Customer' }}", {"a": ""}, "Customer"),
+        ("{{ a|'Customer' }}", {"a": None}, "Customer"),
+        ("{{ a|default(b)|upper }}", {"b": "x"}, "X"),
+        ("{{ a|upper|default('x') }}", {}, "x"),
+        ("{% if a %}1{% else %}2{% endif %}", {}, "2"),
+        ("{% if a == 'x' %}1{% else %}2{% endif %}", {}, "2"),
+        ("{% if a > 1 %}1{% else %}2{% endif %}", {"a": "x"}, "2"),
+        ("{% if a < b %}1{% else %}2{% endif %}", {}, "2"),
+        ("{% if a in b %}1{% else %}2{% endif %}", {"a": "x", "b": 5}, "2"),
+        ("{% if 'x' in b %}1{% else %}2{% endif %}", {"b": ["x"]}, "1"),
+        ("{{ a }}", {"a": True}, "true"),
+        ("{{ a }}", {"a": 12}, "12"),
+        ("{{ a|title }}", {"a": "o'neil SMITH-jones"}, "O'neil Smith-Jones"),
+        ("{{ a|capitalize }}", {"a": "hELLO you"}, "Hello you"),
+        ("{{ a|urlencode }}", {"a": "a b/é"}, "a%20b%2F%C3%A9"),
+        ("{{ items[0].n }}{{ items[1].n }}{{ items[9]|'' }}", {"items": [{"n": 1}, {"n": 2}]}, "12"),
+        ("{{ 1 }}{{ true }}", {}, "1true"),
+        ("{% for x in l %}{{ x }}{% else %}none{% endfor %}", {"l": []}, "none"),
+        ("{% for x in l %}{{ x }}{% if not loop.last %}, {% endif %}{% endfor %}", {"l": [1, 2]},
+         "1, 2"),
+    ],
+)  # fmt: skip
+def test_the_language_means_what_it_says(source, variables, expected):
+    assert content(written(compiled(text=source), variables), "plain").strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "variables"),
+    [
+        ("{% for x in l %}{{ a }}{% endfor %}", {"l": [1] * 900, "a": "x" * 2_000}),
+        ("{% for x in l %}{% for y in l %}{% endfor %}{% endfor %}", {"l": [1] * 900}),
+        ("{% for x in l %}{% endfor %}", {"l": [1] * 100_000}),
+        ("{{ a }}" * 2_000, {"a": "x" * 10_000}),
+        ("{{ a }}", {"a": "x" * 3_000_000}),
+    ],
+)
+def test_output_bombs_are_refused(source, variables):
+    with pytest.raises(Unrenderable):
+        compiled(text=source).slots(recipient(variables))
+
+
+def test_objects_are_never_looked_into():
+    class Trap:
+        city = "x"
+
+    with pytest.raises(MissingVariables):
+        compiled(text="{{ user.city }}").slots(recipient({"user": Trap()}))
+
+
+def test_a_fixed_link_is_signed_once_and_leads_to_its_destination():
+    version = compiled('<a href="https://x.example/?a=1&amp;b=2">x</a>', track_clicks=True)
+
+    found = re.search(f'{BASE}/c/([^/]+)/([^"]+)', content(written(version), "html"))
+    assert found is not None
+    link, mail = KEYS.read_link(found[2]), KEYS.read_mail(found[1])
+    assert link is not None
+    assert mail is not None
+    assert link.url == "https://x.example/?a=1&b=2"
+    assert mail.email_id == MAIL
+    assert agree(mail, link)
+    assert version.links == ((link.link_no, link.url),)
+
+
+@pytest.mark.parametrize(
+    ("href", "url"),
+    [
+        (
+            "https://x.example/{{ a }}?b=1&amp;c={{ a|urlencode }}",
+            "https://x.example/a%20b?b=1&c=a%20b",
+        ),
+        ("{{ u }}", "https://y.example/"),
+        ("{% if u %}{{ u }}{% else %}https://z.example{% endif %}", "https://y.example/"),
+    ],
+)
+def test_a_destination_with_variables_is_signed_per_mail(href, url):
+    version = compiled(f'<a href="{href}">x</a>', track_clicks=True)
+    raw = written(version, {"a": "a b", "u": "https://y.example/"})
+
+    found = re.search(f'{BASE}/c/{MAIL_TOKEN}/([^"]+)', content(raw, "html"))
+    assert found is not None
+    link = KEYS.read_link(found[1])
+    assert link is not None
+    assert link.url == url
+    assert len(version.links) == 1
+
+
+def test_links_inside_conditions_and_loops_are_tracked():
+    version = compiled(
+        '{% if a %}<a href="https://x.example">x</a>{% endif %}'
+        '{% for u in l %}<a href="https://y.example/{{ u }}">y</a>{% endfor %}',
+        track_clicks=True,
+    )
+    shown = content(written(version, {"a": 1, "l": ["1", "2"]}), "html")
+
+    links = [KEYS.read_link(token) for token in re.findall(r"/c/[^/]+/([^\"]+)", shown)]
+    assert [link and link.url for link in links] == [
+        "https://x.example", "https://y.example/1", "https://y.example/2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["javascript:alert(1)", "mailto:a@b.example", '"><script>', ""])
+def test_a_variable_destination_that_is_no_web_link_stays_as_it_is(value):
+    version = compiled('<a href="{{ u }}">x</a>', track_clicks=True)
+    shown = content(written(version, {"u": value}), "html")
+
+    assert "/c/" not in shown
+    assert "<script>" not in shown
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<!--[if mso]><a href="https://x.example/{{ a }}">x</a><![endif]-->',
+        '<a href="mailto:{{ a }}@b.example">x</a>',
+        '<a href="#{{ a }}">x</a>',
+        '<a data-mq-notrack href="https://x.example/{{ a }}">x</a>',
+        '<a title="{{ a|default("<x>") }}" href="#top">x</a>',
+    ],
+)
+def test_other_links_keep_their_bytes(html):
+    version = compiled(html, track_clicks=True, text="t")
+    shown = content(written(version, {"a": "y"}), "html").strip()
+
+    assert shown == re.sub(r"\{\{ a.*?\}\}", "y", html)
+    assert version.links == ()
+
+
+def test_the_pixel_carries_the_mail_token_at_the_end_of_the_body():
+    shown = content(written(compiled("<body>x</body>", track_opens=True)), "html")
+
+    assert f'<img src="{BASE}/t/{MAIL_TOKEN}.gif"' in shown
+    assert shown.strip().endswith('style="display:block"></body>')
+
+
+def test_without_tracking_the_html_is_what_was_written():
+    html = '<p><a href="https://x.example">x</a></p></body>'
+
+    assert content(written(compiled(html)), "html").strip() == html
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '<a href="{{ unsubscribeUrl }}">x</a>',
+        '<a href="{{unsubscribeUrl}}">x</a>',
+        '{% if 1 %}<a href="{{ unsubscribeUrl }}">x</a>{% endif %}',
+    ],
+)
+def test_the_unsubscribe_link_is_never_click_tracked(source):
+    raw = written(compiled(source, track_clicks=True))
+
+    assert f'href="{BASE}/u/{UNSUBSCRIBE_TOKEN}"' in content(raw, "html")
+    assert f"{BASE}/u/{UNSUBSCRIBE_TOKEN}" in content(raw, "plain")
+
+
+def test_an_unsubscribe_link_without_its_token_is_reported():
+    with pytest.raises(MissingVariables) as refused:
+        compiled(text="{{ unsubscribeUrl }}").slots(recipient(unsubscribe_token=""))
+    assert refused.value.names == ("unsubscribeUrl",)
+
+
+def test_a_lead_cannot_replace_what_the_system_fills_in():
+    raw = written(
+        compiled("{{ unsubscribeUrl }}", track_opens=True),
+        {"unsubscribeUrl": "https://evil.example", "_token": "x"},
+    )
+
+    assert "evil" not in content(raw, "html")
+    assert MAIL_TOKEN in content(raw, "html")
+
+
+def test_text_is_derived_from_html_with_its_variables_and_conditions():
+    version = compiled(
+        "<html><head><title>no</title><style>p{}</style></head><body><h1>Hi {{ a }}</h1>"
+        "{% if vip %}<p>Thank you &amp; <b>welcome</b></p>{% endif %}"
+        '<p><a href="https://x.example/{{ a }}">Read</a> &#123;&#123; a }}</p></body></html>'
+    )
+    shown = content(written(version, {"a": "Zoë", "vip": True}), "plain")
+
+    assert shown.split("\n") == [
+        "Hi Zoë", "", "Thank you & welcome", "", "[Read](https://x.example/Zoë) {{ a }}", "",
+    ]  # fmt: skip
+
+
+def test_slots_of_another_version_are_refused():
+    version = compiled(text="{{ a }}")
+
+    with pytest.raises(MessageMalformed):
+        version.join(["x"], DATE)
+
+
+def test_a_version_without_variables_has_only_the_slots_every_version_has():
+    assert len(compiled("<p>x</p>").slots(recipient())) == 5
+
+
+def test_two_mails_differ_only_in_their_slots():
+    version = compiled("<p>{{ a }}</p>", track_opens=True)
+    other = uuid.UUID(int=9)
+
+    first = written(version, {"a": "x"})
+    second = written(version, {"a": "x"}, email_id=other, mail_token=KEYS.mail_token(other, APP))
+
+    assert len(first) == len(second)
+    assert first != second
