@@ -28,7 +28,7 @@ def unpack(packages: Sequence[str]) -> Path:
         present = set(stamp.read_text().split()) if stamp.exists() else set()
         missing = [name for name in packages if name not in present]
         if missing:
-            say(f"fetching Debian packages: {missing[0]} and {len(missing) - 1} more")
+            say(f"fetching {len(missing)} Debian packages, for {missing[0]}")
             _fetch(missing)
             stamp.write_text("\n".join(sorted(present | set(packages))))
     return OPT

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import Conflict
+from infra.local.terminal import say
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
@@ -62,7 +63,11 @@ def held(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on `path`, waiting for it; the kernel frees it when we die."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say(f"waiting for another launcher ({path.name})")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -11,15 +11,18 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from app.errors import DependencyUnavailable, MailqueueError
+from infra.local import debian
 from infra.local.places import LOCAL, ROOT, held
 from infra.local.terminal import complain, say
 
 VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
+
+_DEBIAN_WHEELS = Path("/usr/share/python-wheels")
 
 _CONSOLE_SCRIPT = """#!/bin/sh
 # Runs the checkout this .venv belongs to, from any folder.
@@ -71,8 +74,7 @@ def _install(venv: Path, lock: Path) -> None:
         _call([uv, "pip", "sync", "-q", "--require-hashes", "--python", python, str(lock)])
         return
     options = ["-q", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
-    with tempfile.TemporaryDirectory() as scratch:
-        _call([*_pip(venv, Path(scratch)), "install", *options, "-r", str(lock)])
+    _call([*_pip(venv), "install", *options, "-r", str(lock)])
 
 
 def _is_of_this_python(venv: Path) -> bool:
@@ -87,34 +89,38 @@ def _is_of_this_python(venv: Path) -> bool:
     return version == ours and home.is_relative_to(Path(sys.base_prefix).resolve())
 
 
-def _pip(venv: Path, scratch: Path) -> list[str]:
+def _pip(venv: Path) -> list[str]:
     """Make `venv` and return the command of a pip that installs into it."""
     python = str(venv / "bin/python")
     if importlib.util.find_spec("ensurepip"):
         _call([sys.executable, "-m", "venv", str(venv)])
         return [python, "-m", "pip"]
-    wheel = pip_wheel(scratch)
+    wheel = pip_wheel((_DEBIAN_WHEELS, debian.OPT / _DEBIAN_WHEELS.relative_to("/")))
     _call([sys.executable, "-m", "venv", "--without-pip", str(venv)])
     return [python, f"{wheel}/pip"]
 
 
-def pip_wheel(scratch: Path) -> Path:
-    """Return a pip wheel of Debian's, which runs without being installed.
+def pip_wheel(folders: Sequence[Path]) -> Path:
+    """Return a pip wheel, which runs without being installed, from the first folder with one.
 
-    A bare Debian has Python without ensurepip: the wheel is in python3-pip-whl, unpacked into
-    `scratch` when the machine lacks it. Raises DependencyUnavailable with the remedies.
+    A bare Debian has Python without ensurepip; its package python3-pip-whl has the wheel and is
+    unpacked when the machine lacks it. Raises DependencyUnavailable with the remedies.
     """
-    if not any(Path("/usr/share/python-wheels").glob("pip-*.whl")) and shutil.which("apt-get"):
-        script = "apt-get -q download python3-pip-whl && dpkg -x python3-pip-whl*.deb ."
-        subprocess.run(["sh", "-c", script], cwd=scratch, capture_output=True, check=False)
-    for folder in (Path("/usr/share/python-wheels"), scratch / "usr/share/python-wheels"):
-        for wheel in folder.glob("pip-*.whl"):
-            return wheel
+    found = _wheels(folders)
+    if not found and debian.is_possible():
+        debian.unpack(("python3-pip-whl",))
+        found = _wheels(folders)
+    if found:
+        return found[0]
     raise DependencyUnavailable(
         "The Python environment cannot be made.",
         why=f"{sys.executable} has no ensurepip, and no pip was found.",
         fix="Install it (Debian: apt update && apt install python3-venv), or put uv on PATH.",
     )
+
+
+def _wheels(folders: Sequence[Path]) -> list[Path]:
+    return [wheel for folder in folders for wheel in sorted(folder.glob("pip-*.whl"))]
 
 
 def _call(command: list[str]) -> None:

@@ -113,8 +113,7 @@ def test_the_image_is_built_from_files_that_exist() -> None:
     dockerfile = (ROOT / "infra/docker/Dockerfile").read_text()
     copied = re.findall(r"(?m)^COPY (?!--)(.+) \S+$", dockerfile)
     sources = [name for line in copied for name in line.split()]
-    expected = {"README.md"}  # asked for in test_readme, by the room that writes it
-    assert [name for name in sources if not (ROOT / name).exists() and name not in expected] == []
+    assert [name for name in sources if not (ROOT / name).exists()] == []
 
 
 def test_the_image_does_not_run_as_root() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import DependencyUnavailable
 from infra.local import virtualenv
 from infra.local.places import ROOT
 
@@ -35,14 +36,19 @@ def test_a_venv_is_stale_as_soon_as_the_lock_file_changes(venv: Path, lock: Path
     assert not virtualenv.is_fresh(venv, lock)
 
 
-def test_a_pip_wheel_of_debian_is_found_without_ensurepip(
+def test_without_ensurepip_a_pip_wheel_is_looked_for(tmp_path: Path) -> None:
+    wheel = tmp_path / "second/pip-25.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    wheel.touch()
+    assert virtualenv.pip_wheel([tmp_path / "first", tmp_path / "second"]) == wheel
+
+
+def test_without_any_pip_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))  # no apt-get: only what is unpacked already
-    wheel = tmp_path / "usr/share/python-wheels/pip-25.0-py3-none-any.whl"
-    wheel.parent.mkdir(parents=True)
-    wheel.touch()
-    assert virtualenv.pip_wheel(tmp_path).name.startswith("pip-")
+    monkeypatch.setenv("PATH", str(tmp_path))  # no apt-get either
+    with pytest.raises(DependencyUnavailable, match="python3-venv"):
+        virtualenv.pip_wheel([tmp_path])
 
 
 def test_the_mailqueue_command_runs_its_own_checkout_from_anywhere(tmp_path: Path) -> None:
