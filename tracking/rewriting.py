@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from app.mail.address import ascii_domain
 from tracking.tokens import MAX_URL
 
 _OPEN = re.compile(r"<(?:(?P<comment>!--)|(?P<tag>/?[A-Za-z][^\s/>\"'<=]*))")
@@ -130,15 +131,12 @@ def destination(url: str) -> str | None:
 
 
 def _with_idna_host(url: str, encoded: str) -> str:
-    """Return the encoded URL with a host DNS can look up; unchanged when the host is no name."""
-    host = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
-    if host.isascii():
-        return encoded
+    """Return the encoded URL with a host DNS can look up; empty when there is no such host."""
+    host = re.split(r"[/?#:]", url.partition("://")[2], maxsplit=1)[0]
     try:
-        name = host.encode("idna").decode("ascii")
+        return encoded.replace(quote(host, safe=_URL_SAFE), ascii_domain(host), 1)
     except UnicodeError:
         return ""
-    return encoded.replace(quote(host, safe=_URL_SAFE), name, 1)
 
 
 def insert_pixel(source: str, pixel: str) -> str:

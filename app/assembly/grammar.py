@@ -51,7 +51,8 @@ def read(
 ) -> tuple[tree.Body, tuple[TemplateProblem, ...]]:
     """Return the tree of one part and every problem in it; with problems the tree is of no use.
 
-    `reserved` maps names that start with an underscore to nodes; people's sources have none.
+    `reserved` maps names that start with an underscore to nodes; None for what people write, a
+    mapping for what was accepted already and is read again, whole or in part.
     """
     try:
         parsed = environment.parse(source)
@@ -60,7 +61,7 @@ def read(
     except (RecursionError, ValueError, OverflowError):
         what = "An expression nests too deep or holds too large a number."
         return (), (_problem(part, 1, what, "Make it simpler."),)
-    conversion = Conversion(reserved or {})
+    conversion = Conversion(reserved)
     body = conversion.body(parsed.body)
     return body, tuple(
         _problem(part, refusal.line, refusal.what, refusal.fix) for refusal in conversion.refusals

@@ -44,7 +44,7 @@ class Rewriting:
         source = self.marks.unmark(value)
         if not (MARK.match(value) or value.lower().startswith(("http://", "https://"))):
             return None
-        body, problems = grammar.read(source, "html", environment=grammar.REBUILT)
+        body, problems = grammar.read(source, "html", environment=grammar.REBUILT, reserved={})
         own = any(lookup.label == tree.UNSUBSCRIBE for lookup in tree.lookups(body))
         if problems or own:
             return None

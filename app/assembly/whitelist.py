@@ -56,11 +56,12 @@ class Refusal(Exception):
 class Conversion:
     """One walk over Jinja2's tree, collecting refusals; counts nodes and loops as it goes."""
 
-    def __init__(self, reserved: Mapping[str, tree.Node]) -> None:
+    def __init__(self, reserved: Mapping[str, tree.Node] | None) -> None:
         self.refusals: list[Refusal] = []
-        self._reserved = reserved
+        self._is_accepted = reserved is not None
+        self._reserved = reserved or {}
         # What is rewritten was counted when it was accepted.
-        self._left = MAX_REBUILT_NODES if reserved else MAX_NODES
+        self._left = MAX_REBUILT_NODES if self._is_accepted else MAX_NODES
         self._loops: list[str] = []
 
     def body(self, statements: list[nodes.Node], depth: int = 0) -> tree.Body:
@@ -169,7 +170,7 @@ class Conversion:
                 raise Refusal(node.lineno, f"It nests deeper than {MAX_DEPTH} levels.")
             node = node.node
         keys.append(_checked_name(node.name, node.lineno))
-        if keys[-1] == "loop" and not self._loops:
+        if keys[-1] == "loop" and not self._loops and not self._is_accepted:
             raise Refusal(node.lineno, "`loop` is known inside a loop only.")
         return tree.Lookup(path=tuple(reversed(keys)))
 

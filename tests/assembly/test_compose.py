@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import InputInvalid, MessageMalformed, MissingVariables, Unrenderable
+from app.errors import (
+    InputInvalid,
+    MessageMalformed,
+    MissingVariables,
+    TemplateInvalid,
+    Unrenderable,
+)
 from tests.assembly.letters import (
     APP,
     BASE,
@@ -250,6 +256,40 @@ def test_a_destination_with_variables_is_signed_per_mail(href, url):
     assert link is not None
     assert link.url == url
     assert len(version.links) == 1
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        ("<a ", "<p>", ">", "</a>", 'href="', "href='", "href=", "https://x.example/", '"', "'", " ",
+         "{{ a }}", "{{ a|upper }}", "{% if a %}", "{% else %}", "{% endif %}", "{{ loop.index }}",
+         "{% for x in l %}", "{% endfor %}", "<!--", "-->", "<style>", "</style>", "{# c #}",
+         "{%- if a -%}", "{% raw %}{{ x }}{% endraw %}", "</body>", "é", "{{ unsubscribeUrl }}", "&",
+         "data-mq-notrack", "mailto:", "#", "\n", "{{ a|default('\"') }}", "{{ x }}")
+    ),
+    max_size=25,
+).map("".join)  # fmt: skip
+
+
+@given(PIECES)
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_accepted_compiles_and_is_written(html):
+    try:
+        version = compiled(html, track_clicks=True, track_opens=True, unsubscribe=True)
+    except TemplateInvalid:
+        return
+
+    written(version, {"a": "<&é", "l": ["1", "2"], "x": "y"})
+
+
+def test_a_link_may_use_the_loop_it_stands_in():
+    version = compiled(
+        '{% for x in l %}<a href="https://x.example/{{ loop.index }}">x</a>{% endfor %}',
+        track_clicks=True,
+    )
+    shown = content(written(version, {"l": ["a", "b"]}), "html")
+
+    links = [KEYS.read_link(token) for token in re.findall(r"/c/[^/]+/([^\"]+)", shown)]
+    assert [link and link.url for link in links] == ["https://x.example/1", "https://x.example/2"]
 
 
 def test_links_inside_conditions_and_loops_are_tracked():
