@@ -19,6 +19,7 @@ _LISTENERS = {
     "inbox": "inbox_http",
 }
 _READY_LIMIT_S = 60
+_FAILED = "failed"
 
 
 class StepFailed(MailqueueError):
@@ -54,7 +55,8 @@ def demo(words: list[str]) -> int:
         env = _throwaway_environment(stack, found)
         _step(supervisor, ("app", "migrate"), env)
         _start_application(stack, env, supervisor)
-        return supervisor.complete(fleet.one_shot(("app.demo", "run"), env))
+        code = supervisor.complete(fleet.one_shot(("app.demo", "run"), env))
+        return _keep_logs_of_failure(stack, code)
 
 
 def test(words: list[str]) -> int:
@@ -63,9 +65,7 @@ def test(words: list[str]) -> int:
         env = _throwaway_environment(stack, found)
         code = supervisor.complete(fleet.one_shot(("pytest", *with_workers(words)), env))
         say(f"pytest ended with exit code {code}")
-    if code == 0:
-        shutil.rmtree(stack.place.root, ignore_errors=True)
-    return code
+        return _keep_logs_of_failure(stack, code)
 
 
 def only_services(words: list[str]) -> int:
@@ -75,7 +75,7 @@ def only_services(words: list[str]) -> int:
         numbers = ports.remembered(place.root / "ports.json")
         stack = Stack(place=place, ports=numbers, life=Life.KEPT)
         with services(stack, supervisor) as found:
-            places.remember_running(place, {"pid": os.getpid(), "env": found})
+            places.remember_running(place, {"env": found})
             if words:
                 env = environment.ours(found)
                 return supervisor.complete(Process(name=words[0], command=words, env=env))
@@ -104,12 +104,22 @@ def _throwaway(kind: str) -> Iterator[tuple[Stack, Supervisor]]:
     stack = Stack(place=place, ports=ports.throwaway(), life=Life.THROWAWAY)
     with places.claimed(place), Supervisor(place.logs) as supervisor:
         yield stack, supervisor
+    if not (place.root / _FAILED).exists():
+        shutil.rmtree(place.root, ignore_errors=True)
+
+
+def _keep_logs_of_failure(stack: Stack, code: int) -> int:
+    """Return `code`; logs of a failure stay until the next run, those of a success do not."""
+    if code:
+        (stack.place.root / _FAILED).touch()
+        say(f"the logs of its processes: {stack.place.logs}")
+    return code
 
 
 def _throwaway_environment(stack: Stack, found: Mapping[str, str]) -> dict[str, str]:
     addresses = environment.addresses(stack.place, stack.ports)
     env = environment.ours(environment.throwaway_secrets(), addresses, found)
-    places.remember_running(stack.place, {"pid": os.getpid(), "env": dict(found)})
+    places.remember_running(stack.place, {"env": dict(found)})
     return env
 
 
@@ -150,7 +160,7 @@ def _announce(stack: Stack, env: Mapping[str, str]) -> None:
     """Print where everything is and remember it for `status`, `mailqueue` and `logs`."""
     at = {name: f"http://{ports.LOOPBACK}:{number}" for name, number in stack.ports.items()}
     own = {name: value for name, value in env.items() if os.environ.get(name) != value}
-    places.remember_running(stack.place, {"pid": os.getpid(), "env": own})
+    places.remember_running(stack.place, {"env": own})
     login = f"login mailqueue, password {places.password(stack.place)}"
     rows = [
         ("Console", at["web"]),

@@ -19,17 +19,17 @@ _FREE_GB = 2
 def down(_words: list[str]) -> int:
     """Stop the stack of `./run up` and wait until it has ended."""
     place = places.place("up")
-    facts = places.read_running(place)
-    if facts is None:
+    launcher = places.owner(place)
+    if launcher is None:
         sys.stdout.write("Nothing is up.\n")
         return 0
-    os.kill(int(str(facts["pid"])), signal.SIGTERM)
+    os.kill(launcher, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_LIMIT_S
     while places.is_claimed(place):
         if time.monotonic() > deadline:
             raise DependencyUnavailable(
-                f"The launcher (process {facts['pid']}) did not stop in {_STOP_LIMIT_S} s.",
-                fix=f"kill -9 {facts['pid']}: its children end with it.",
+                f"The launcher (process {launcher}) did not stop in {_STOP_LIMIT_S} s.",
+                fix=f"kill -9 {launcher}: its children end with it.",
             )
         time.sleep(0.1)
     sys.stdout.write("Stopped.\n")
@@ -45,7 +45,7 @@ def status(_words: list[str]) -> int:
         env = fact["env"]
         rows = sorted(env.items()) if isinstance(env, dict) else []
         shown = [(key, value) for key, value in rows if key.endswith(("_URL", "_PORT"))]
-        table(f"{name} (process {fact['pid']})", shown)
+        table(f"{name} (process {places.owner(Place(root=LOCAL / name))})", shown)
     if not alive:
         sys.stdout.write("Nothing is up.\n")
     return 0 if alive else 3

@@ -83,6 +83,9 @@ def claimed(stack: Place) -> Iterator[None]:
                 why="Two launchers cannot share one data folder.",
                 fix="See ./run status, or stop it with ./run down.",
             ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         try:
             yield
         finally:
@@ -100,6 +103,11 @@ def is_claimed(stack: Place) -> bool:
         except OSError:
             return True
         return False
+
+
+def owner(stack: Place) -> int | None:
+    """Return the process id of the launcher that owns this stack, None when nobody does."""
+    return int((stack.root / "lock").read_text()) if is_claimed(stack) else None
 
 
 def write_private(path: Path, text: str) -> None:

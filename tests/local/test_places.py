@@ -1,5 +1,6 @@
 """Folders of stacks: who owns one, and what in them is secret."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -26,14 +27,14 @@ def test_two_launchers_never_share_a_stack(stack: Place) -> None:
 
 def test_a_stack_is_free_again_when_its_launcher_ended(stack: Place) -> None:
     with places.claimed(stack):
-        assert places.is_claimed(stack)
-    assert not places.is_claimed(stack)
+        assert places.owner(stack) == os.getpid()
+    assert places.owner(stack) is None
 
 
 def test_what_runs_is_forgotten_when_the_launcher_ended(stack: Place) -> None:
     with places.claimed(stack):
-        places.remember_running(stack, {"pid": 1, "env": {}})
-        assert places.read_running(stack) == {"pid": 1, "env": {}}
+        places.remember_running(stack, {"env": {}})
+        assert places.read_running(stack) == {"env": {}}
     assert places.read_running(stack) is None
 
 
