@@ -89,11 +89,10 @@ def advance_campaigns(session: Session, config: Settings) -> int:
     """Start campaigns whose time has come, plan due steps, close what is done; return planned."""
     now = utc_now()
     campaigns.start_due(session, now)
-    pepper = config.address_pepper.get_secret_value()
     planned = 0
     ends_at = monotonic_s() + _PASS_S / 2
     while monotonic_s() < ends_at:
-        step = sequence.plan_due(session, now, config.release_batch, pepper)
+        step = sequence.plan_due(session, now, config.release_batch)
         planned += step
         if step < config.release_batch:
             break
@@ -154,17 +153,14 @@ def _release(
     now = utc_now()
     with session.transaction():
         picks = due.pick(session, accounts, rooms, limit)
-        expired = [p.email_id for p in picks if p.expires_at and p.expires_at <= now]
-        late = [
-            p.email_id
-            for p in picks
-            if p.window_closes_at and p.window_closes_at <= now and p.email_id not in set(expired)
-        ]
+        expired = {p.email_id for p in picks if p.expires_at and p.expires_at <= now}
+        late = {p.email_id for p in picks if p.window_closes_at and p.window_closes_at <= now}
+        late -= expired
         transitions.stop(
             session, [(i, "expired before it was sent") for i in expired], State.EXPIRED
         )
-        transitions.reschedule(session, windows.reopen(session, late, now))
-        going = _without(picks, {*expired, *late})
+        transitions.reschedule(session, windows.reopen(session, sorted(late), now))
+        going = _without(picks, expired | late)
         transitions.release(session, [pick.email_id for pick in going])
         made = tuple(_chunked(going, chunk_size))
         if made:

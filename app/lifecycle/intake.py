@@ -44,25 +44,45 @@ class PlannedMail:
     request_id: str | None = None
 
 
-_COPY = """
-COPY emails (id, app_id, company_id, queue_id, account_id, template_version_id, campaign_id,
-  step_id, enrolment_id, lead_id, batch_id, message_id, to_email, to_name, to_domain, to_hash,
-  variables, priority, status, due_at, window_closes_at, expires_at, request_id) FROM STDIN"""
+# One array per column. Not COPY: PostgreSQL refuses that on tables with row-level security.
+_COLUMNS = {
+    "id": "uuid",
+    "app_id": "uuid",
+    "company_id": "uuid",
+    "queue_id": "uuid",
+    "account_id": "uuid",
+    "template_version_id": "uuid",
+    "campaign_id": "uuid",
+    "step_id": "uuid",
+    "enrolment_id": "uuid",
+    "lead_id": "uuid",
+    "batch_id": "uuid",
+    "message_id": "uuid",
+    "to_email": "text",
+    "to_name": "text",
+    "to_domain": "text",
+    "to_hash": "bytea",
+    "variables": "jsonb",
+    "priority": "int",
+    "due_at": "timestamptz",
+    "window_closes_at": "timestamptz",
+    "expires_at": "timestamptz",
+    "request_id": "text",
+}
+_INSERT = (
+    f"INSERT INTO emails ({', '.join(_COLUMNS)}) SELECT * FROM unnest("  # noqa: S608 - constants
+    + ", ".join(f"%({name})s::{kind}[]" for name, kind in _COLUMNS.items())
+    + ")"
+)
 
 
 def plan(session: Session, mails: Sequence[PlannedMail]) -> int:
-    """Store `mails` as scheduled; return how many. All or none: call inside a transaction."""
-    with session.cursor() as cursor, cursor.copy(_COPY) as copy:
-        for m in mails:
-            copy.write_row(
-                (
-                    *(m.id, m.app_id, m.company_id, m.queue_id, m.account_id),
-                    *(m.template_version_id, m.campaign_id, m.step_id, m.enrolment_id, m.lead_id),
-                    *(m.batch_id, m.message_id, m.to_email, m.to_name, m.to_domain, m.to_hash),
-                    *(orjson.dumps(m.variables).decode(), m.priority, "scheduled", m.due_at),
-                    *(m.window_closes_at, m.expires_at, m.request_id),
-                )
-            )
+    """Store `mails` as scheduled and count them; return how many. Call inside a transaction."""
+    if not mails:
+        return 0
+    binds: dict[str, list[Any]] = {name: [getattr(m, name) for m in mails] for name in _COLUMNS}
+    binds["variables"] = [orjson.dumps(mail.variables).decode() for mail in mails]
+    session.execute(_INSERT, binds)
     count(session, (_planned(mail) for mail in mails))
     return len(mails)
 
