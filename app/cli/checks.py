@@ -186,7 +186,7 @@ def redis(now: Settings) -> Iterator[Finding]:
 
 def tracking(now: Settings) -> Iterator[Finding]:
     """Check that the public tracking URL leads to the tracking process."""
-    url = f"{now.tracking_url.rstrip('/')}/health"
+    url = f"{now.tracking_url.rstrip('/')}/healthz"
     if not url.startswith(("http://", "https://")):
         yield _bad("tracking url", url, "Set MAILQUEUE_TRACKING_URL to an http(s) URL.")
         return

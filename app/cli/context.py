@@ -7,6 +7,7 @@ from typing import Any
 import click
 import psycopg
 
+from app import log
 from app.audit import Author
 from app.config import settings
 from app.db.session import Session, connect
@@ -20,7 +21,11 @@ CLI = Author(name="cli")
 
 @contextmanager
 def database() -> Iterator[Session]:
-    """Open a session for one command; raises DependencyUnavailable, or says when to migrate."""
+    """Open a session for one command; raises DependencyUnavailable, or says when to migrate.
+
+    The rooms log what they do; a person at the terminal reads the command's own sentences.
+    """
+    log.configure("warning", settings().log_format)
     session = connect(settings().database_url)
     try:
         yield session

@@ -4,7 +4,7 @@ Results go to stdout and nothing else does; progress and errors go to stderr. `-
 every command and on the program itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -152,7 +152,7 @@ def table(title: str, *columns: str) -> Table:
     return made
 
 
-def facts(title: str, pairs: dict[str, object]) -> Table:
+def facts(title: str, pairs: Mapping[str, object]) -> Table:
     """Return a two-column table of facts; absent ones are left out."""
     made = table(title, "", "")
     made.show_header = False

@@ -1,0 +1,54 @@
+"""The web process: WSGI `app.wsgi:app`, under granian (`mailqueue web`) or any WSGI server."""
+
+import functools
+
+from flask import Flask
+
+from actors import schedule
+from actors.schedule import PassSummary
+from app import log
+from app.api import cron, failures, health, placeholder
+from app.api.placeholder import Link
+from app.config import Settings, settings
+from app.db.session import thread_session
+
+_MAX_BODY_BYTES = 40_000_000
+
+
+def create_app(now: Settings) -> Flask:
+    """Return the web application made of these settings; opens no connection yet."""
+    web = Flask("app", static_folder=None)
+    web.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
+    failures.register(web)
+    web.register_blueprint(health.blueprint(functools.partial(_check_database, now)))
+    web.register_blueprint(cron.blueprint(now.cron_secret, functools.partial(_run_pass, now)))
+    web.register_blueprint(placeholder.blueprint(_links(now)))
+    return web
+
+
+def _run_pass(now: Settings) -> PassSummary:
+    return schedule.run_pass(thread_session(now.database_url), now, reason="cron")
+
+
+def _check_database(now: Settings) -> None:
+    thread_session(now.database_url).execute("SELECT 1")
+
+
+def _links(now: Settings) -> tuple[Link, ...]:
+    inbox = f"http://{now.inbox_host}:{now.inbox_http_port}/"
+    return (
+        Link(title="Health", url="/health/ready", about="200 when a request would be served"),
+        Link(title="Inbox", url=inbox, about="mail caught in development"),
+        Link(
+            title="Tracking", url=f"{now.tracking_url}/healthz", about="the public tracking routes"
+        ),
+    )
+
+
+def _configured() -> Flask:
+    now = settings()
+    log.configure(now.log_level, now.log_format)
+    return create_app(now)
+
+
+app = _configured()
