@@ -64,7 +64,8 @@ def configure(level: str, fmt: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(name)s %(message)s")
-    logging.getLogger("pika").setLevel(logging.ERROR)
+    # A lost connection is ours to report, once; pika adds a traceback to each try.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 def logger() -> structlog.typing.FilteringBoundLogger:
