@@ -19,10 +19,9 @@ from app.db import session as db
 from tests import stack
 
 SECRETS = {
-    "MAILQUEUE_SEALING_KEYS": "test:"
-    + base64.b64encode(b"sealing key for the tests, 32 by").decode(),
+    "MAILQUEUE_SEALING_KEYS": "test:" + base64.b64encode(stack.SEALING_KEY).decode(),
     "MAILQUEUE_TRACKING_KEYS": "tracking-key-for-the-tests-0123456789",
-    "MAILQUEUE_ADDRESS_PEPPER": "address pepper for the tests",
+    "MAILQUEUE_ADDRESS_PEPPER": stack.ADDRESS_PEPPER,
     "MAILQUEUE_API_KEY_PEPPER": "api key pepper for the tests",
     "MAILQUEUE_CRON_SECRET": "cron secret for the tests",
     "MAILQUEUE_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
@@ -131,6 +130,7 @@ def configured(
     """The process's own settings(), for tests that run actors in this process."""
     own = {"DATABASE_URL": database, "RABBITMQ_URL": rabbitmq_url, "REDIS_URL": redis_url}
     _set(monkeypatch, own | {"MAILQUEUE_STATE_DIR": str(tmp_path)})
+    monkeypatch.setitem(Settings.model_config, "env_file", None)  # a developer's own .env
     config.settings.cache_clear()
     yield config.settings()
     config.settings.cache_clear()

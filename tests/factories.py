@@ -17,10 +17,11 @@ from app.privacy import address_hash
 from app.secretbox import SecretBox
 from app.smtp.connection import Security
 from app.tenancy import apps, email_accounts, queues, smtp_configs
+from tests import stack
 
 AUTHOR = Author(name="test")
-PEPPER = "address pepper for the tests"
-BOX = SecretBox({"test": b"sealing key for the tests, 32 by"}, current="test")
+PEPPER = stack.ADDRESS_PEPPER
+BOX = SecretBox({"test": stack.SEALING_KEY}, current="test")
 
 _number = itertools.count(1)
 

@@ -17,6 +17,8 @@ from psycopg import sql
 
 from app.db import migrate
 
+SEALING_KEY = b"sealing key for the tests, 32 by"
+ADDRESS_PEPPER = "address pepper for the tests"
 REDIS_CLAIM_S = 3_600
 
 

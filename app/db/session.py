@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
 
-from app.errors import DependencyUnavailable
+from app.errors import ConfigurationInvalid, DependencyUnavailable
 
 Session = psycopg.Connection[TupleRow]
 Row = TupleRow
@@ -31,7 +31,7 @@ def connect(dsn: str, *, role: str | None = "mailqueue_worker") -> Session:
     """Open a session; `role` None keeps the login role (migrations, tests).
 
     Statements are prepared at their second use; a hot loop runs few distinct ones. Raises
-    DependencyUnavailable.
+    DependencyUnavailable, and ConfigurationInvalid when the roles are not there yet.
     """
     options = "-c timezone=UTC" + (f" -c role={role}" if role else "")
     try:
@@ -44,11 +44,23 @@ def connect(dsn: str, *, role: str | None = "mailqueue_worker") -> Session:
             application_name="mailqueue",
         )
     except psycopg.OperationalError as error:
+        why = str(error).strip().splitlines()[-1] + "."
+        if role is not None and f'"{role}"' in why:
+            raise _not_migrated(role, why) from error
         raise DependencyUnavailable(
             "PostgreSQL cannot be reached.",
-            why=str(error).strip().splitlines()[-1] + ".",
+            why=why,
             fix="Check DATABASE_URL and that the server runs (`mailqueue doctor`).",
         ) from error
+
+
+def _not_migrated(role: str, why: str) -> ConfigurationInvalid:
+    return ConfigurationInvalid(
+        f"The user in DATABASE_URL cannot work as {role}.",
+        why=why,
+        fix="Run: mailqueue migrate",
+        field="DATABASE_URL",
+    )
 
 
 def thread_session(dsn: str) -> Session:

@@ -16,6 +16,10 @@ UP = """
 DO $$
 DECLARE
     role_name text;
+    -- From PostgreSQL 16 on, who creates a role is a member of it that may not become it.
+    can_become text := CASE
+        WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER'
+    END;
 BEGIN
     FOREACH role_name IN ARRAY ARRAY['mailqueue_api', 'mailqueue_worker'] LOOP
         LOOP
@@ -23,10 +27,7 @@ BEGIN
                 IF to_regrole(role_name) IS NULL THEN
                     EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
                 END IF;
-                IF NOT EXISTS (
-                    SELECT FROM pg_auth_members
-                    WHERE roleid = to_regrole(role_name) AND member = quote_ident(current_user)::regrole
-                ) THEN
+                IF NOT pg_has_role(current_user, role_name, can_become) THEN
                     EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
                 END IF;
                 EXIT;
@@ -34,10 +35,12 @@ BEGIN
                 WHEN duplicate_object OR unique_violation THEN
                     NULL;
                 WHEN insufficient_privilege THEN
-                    RAISE EXCEPTION 'The role % is missing and % may not create or grant it.',
-                        role_name, current_user
+                    RAISE EXCEPTION '% is no member of the role % and may not create or grant it.',
+                        current_user, role_name
                         USING ERRCODE = 'insufficient_privilege', HINT = format(
-                            'As an administrator: CREATE ROLE %1$I NOLOGIN; GRANT %1$I TO %2$I;',
+                            'As an administrator: %sGRANT %I TO %I;',
+                            CASE WHEN to_regrole(role_name) IS NULL
+                                THEN format('CREATE ROLE %I NOLOGIN; ', role_name) END,
                             role_name, current_user);
             END;
         END LOOP;

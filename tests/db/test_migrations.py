@@ -123,6 +123,12 @@ def test_an_owner_without_the_roles_is_told_what_to_do(owned_database: tuple[str
         migrate.upgrade(url)
 
 
+def test_a_user_that_may_not_be_a_worker_is_told_to_migrate(owned_database: tuple[str, str]):
+    url, _ = owned_database
+    with pytest.raises(ConfigurationInvalid, match="Run: mailqueue migrate"):
+        connect(url)
+
+
 def test_the_owner_needs_no_superuser(
     owned_database: tuple[str, str], maintenance: psycopg.Connection
 ):
