@@ -17,6 +17,7 @@ COMMANDS = {
     "mailqueue": inspect.mailqueue,
     "status": inspect.status,
     "logs": inspect.logs,
+    "restart": inspect.restart,
     "down": inspect.down,
     "doctor": inspect.doctor,
     "lock": lockfile.lock,
@@ -28,6 +29,7 @@ USAGE = """\
 ./run demo                 a campaign from import to funnel, then its numbers; exits
 ./run services [command]   only PostgreSQL, RabbitMQ and Redis, as long as the command runs
 ./run mailqueue ...        the command line, against the stack of `up`
+./run restart NAME [STACK] [--kill]   one process of `up` (or another stack), in the middle of it all
 ./run status | logs NAME [-f] | down | doctor
 ./run lock [--upgrade]     write requirements.lock from pyproject.toml
 """

@@ -1,15 +1,17 @@
-"""The commands that look at a stack or end it: down, status, logs, doctor; and `mailqueue`."""
+"""The commands that look at a stack or end it: down, restart, status, logs, doctor, mailqueue."""
 
 import os
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 from app.errors import ConfigurationInvalid, DependencyUnavailable, MailqueueError, NotFound
 from infra.local import debian, docker, environment, places, ports, postgres, rabbitmq, redis
 from infra.local.places import LOCAL, ROOT, Place
 from infra.local.sources import Finders, Service, Source, allowed, find, given
+from infra.local.supervise import restart_request
 from infra.local.terminal import table
 
 _STOP_LIMIT_S = 120
@@ -24,14 +26,7 @@ def down(_words: list[str]) -> int:
         sys.stdout.write("Nothing is up.\n")
         return 0
     os.kill(launcher, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_LIMIT_S
-    while places.is_claimed(place):
-        if time.monotonic() > deadline:
-            raise DependencyUnavailable(
-                f"The launcher (process {launcher}) did not stop in {_STOP_LIMIT_S} s.",
-                fix=f"kill -9 {launcher}: its children end with it.",
-            )
-        time.sleep(0.1)
+    _wait_for_launcher(place, lambda: places.owner(place) != launcher)
     sys.stdout.write("Stopped.\n")
     return 0
 
@@ -62,6 +57,22 @@ def logs(words: list[str]) -> int:
         )
     follow = ["-F"] if "-f" in words else []
     os.execvp("tail", ["tail", "-n", "200", *follow, str(known[names[0]])])
+
+
+def restart(words: list[str]) -> int:
+    """Restart one process of a running stack (`up`, or the one named); `--kill` is a crash."""
+    names = [word for word in words if word != "--kill"]
+    place = Place(root=LOCAL / (names[1] if len(names) > 1 else "up"))
+    known = sorted(path.stem for path in place.logs.glob("*.log"))
+    if not names or names[0] not in known or places.owner(place) is None:
+        raise NotFound(
+            f"No running process is called {' '.join(names) or '(no name given)'}.",
+            fix=f"Known in {place.root.name}: {', '.join(known) or 'none'}. See ./run status.",
+        )
+    request = restart_request(place.logs)
+    places.write_private(request, f"{names[0]} {'SIGKILL' if '--kill' in words else 'SIGTERM'}")
+    _wait_for_launcher(place, lambda: not request.exists())
+    return 0
 
 
 def doctor(_words: list[str]) -> int:
@@ -95,6 +106,18 @@ def mailqueue(words: list[str]) -> int:
         raise ConfigurationInvalid("running.json is broken.", fix="./run down, then ./run up.")
     command = [sys.executable, "-m", "app", *words]
     os.execve(sys.executable, command, environment.ours(env))
+
+
+def _wait_for_launcher(place: Place, has_obeyed: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _STOP_LIMIT_S
+    while not has_obeyed():
+        if time.monotonic() > deadline:
+            launcher = places.owner(place)
+            raise DependencyUnavailable(
+                f"The launcher (process {launcher}) did not obey within {_STOP_LIMIT_S} s.",
+                fix=f"kill -9 {launcher}: its children end with it.",
+            )
+        time.sleep(0.1)
 
 
 def _origin(service: Service) -> tuple[bool, str]:

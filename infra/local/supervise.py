@@ -116,6 +116,9 @@ class Supervisor:
     _previous: dict[signal.Signals, object] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        for old in (*self.logs.glob("*.log"), restart_request(self.logs)):
+            old.unlink(missing_ok=True)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._previous[number] = signal.signal(number, self._ask)
         return self
@@ -133,9 +136,8 @@ class Supervisor:
 
     def start(self, process: Process) -> Child:
         """Start a process that logs into its own file, in a session of its own."""
-        self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"{process.name}.log"
-        with log.open("wb") as output:
+        with log.open("ab") as output:
             child = Child(process, _spawn(process, output), log)
         self.children.append(child)
         return child
@@ -150,6 +152,7 @@ class Supervisor:
         try:
             while child.is_alive:
                 self.check()
+                self.obey()
                 time.sleep(_POLL_S)
         except (StopAsked, ChildDied):
             self._end([child])
@@ -184,7 +187,22 @@ class Supervisor:
         with contextlib.suppress(StopAsked):
             while True:
                 self.check()
+                self.obey()
                 time.sleep(_POLL_S * 4)
+
+    def obey(self) -> None:
+        """Restart the child that `./run restart` has named in a file beside our logs."""
+        request = restart_request(self.logs)
+        if not request.exists():
+            return
+        name, number = request.read_text().split()
+        for child in [child for child in self.children if child.name == name]:
+            say(f"restarting {name} ({number})")
+            self.children.remove(child)
+            child.signal(signal.Signals[number])
+            self._end([child])
+            self.start(child.process)
+        request.unlink()
 
     def stop(self) -> None:
         """Stop all children, tier by tier from the top; a second Ctrl-C kills what is left."""
@@ -205,6 +223,11 @@ class Supervisor:
                 say(f"{child.name} was killed: it did not stop in time")
             child.signal(signal.SIGKILL)  # also what it may have left behind in its group
             child.popen.wait()
+
+
+def restart_request(logs: Path) -> Path:
+    """Return the file that asks a supervisor to restart a child: `NAME SIGTERM` or `... SIGKILL`."""
+    return logs / "restart"
 
 
 def run(processes: Sequence[Process], logs: Path) -> int:

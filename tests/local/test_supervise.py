@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.local import supervise
 from infra.local.places import ROOT
 
 PATIENT = "import time; print('started', flush=True); time.sleep(60)"
@@ -148,6 +149,24 @@ def test_the_highest_tier_stops_first(launch, tmp_path: Path) -> None:
     launcher.end()
 
     assert order.read_text() == "app service epmd "
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGKILL"])
+def test_a_child_is_restarted_when_asked_and_nothing_else_stops(launch, number: str) -> None:
+    launcher = launch(PATIENT, PATIENT)
+    launcher.wait_for_output("child0")
+    launcher.wait_for_output("child1")
+    kept, replaced = launcher.children()
+    request = supervise.restart_request(launcher.logs)
+
+    request.with_suffix(".new").write_text(f"child1 {number}")
+    request.with_suffix(".new").rename(request)
+    eventually(lambda: not request.exists())
+
+    assert not is_running(replaced)
+    assert len(launcher.children()) == 2
+    assert kept in launcher.children()
+    eventually(lambda: launcher.wait_for_output("child1") == "started\nstarted\n")
 
 
 def test_children_of_a_killed_launcher_are_stopped_by_the_kernel(launch) -> None:
