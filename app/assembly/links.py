@@ -69,6 +69,16 @@ class Rewriting:
         return body
 
 
+def numbered(html: str) -> tuple[tuple[int, str], ...]:
+    """Return (number, destination) of every link a click is counted for, as versions number them.
+
+    A destination with variables is given as its source.
+    """
+    rewriting = Rewriting(base="", link_token=lambda _url, _number: "")
+    replace_links(rewriting.marks.mark(html), rewriting.link)
+    return tuple(rewriting.links)
+
+
 def rewritten(
     html: str, rewriting: Rewriting, *, track_clicks: bool, track_opens: bool
 ) -> tree.Body:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.assembly.links import numbered
 from app.errors import (
     InputInvalid,
     MessageMalformed,
@@ -279,6 +280,15 @@ def test_whatever_is_accepted_compiles_and_is_written(html):
         return
 
     written(version, {"a": "<&é", "l": ["1", "2"], "x": "y"})
+
+
+def test_links_are_numbered_the_same_before_and_after_compiling():
+    html = '<a href="https://x.example">x</a><a href="#y">y</a><a href="https://z.example/{{ a }}">'
+
+    found = numbered(html)
+
+    assert found == compiled(html, text="t", track_clicks=True).links
+    assert found == ((1, "https://x.example"), (2, "https://z.example/{{ a }}"))
 
 
 def test_a_link_may_use_the_loop_it_stands_in():
