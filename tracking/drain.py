@@ -8,6 +8,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,7 @@ _LINES_AT_ONCE = 8 * EVENTS.chunk
 _LINES_IN_MEMORY = 10_000
 _ADOPT_EVERY_S = 30.0
 _LOG_EVERY_S = 30.0
+_EXIT_PRIORITY = 10
 
 
 class Publisher(Protocol):
@@ -139,7 +141,10 @@ class Drain:
 
 
 class HitStore:
-    """The spool and drain of whatever process asks: opened with its first hit, also after a fork."""
+    """The spool and drain of whatever process asks: opened with its first hit, also after a fork.
+
+    When the process ends in peace, what waits is published once more.
+    """
 
     def __init__(self, directory: Path, connect: Callable[[], Publisher]) -> None:
         self._directory = directory
@@ -168,7 +173,10 @@ class HitStore:
     def _open(self) -> Drain | None:
         with self._opening:
             try:
-                self._drain = self._drain or Drain(Spool(self._directory), self._connect())
+                if self._drain is None:
+                    self._drain = Drain(Spool(self._directory), self._connect())
+                    # atexit alone is skipped in the forked workers of granian; this is not.
+                    Finalize(None, self.close, exitpriority=_EXIT_PRIORITY)
             except OSError as error:
                 HITS_UNSPOOLED.inc()
                 fix = f"Make {self._directory} writable; until then hits are lost."

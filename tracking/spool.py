@@ -10,6 +10,7 @@ are confirmed. A crash between confirm and delete repeats lines; their event ids
 A living process adopts the segments of dead ones by renaming them to its own.
 """
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -83,8 +84,10 @@ class Spool:
 
     def _report(self, error: OSError) -> None:
         HITS_UNSPOOLED.inc()
-        if monotonic_s() >= self._next_log_s:
-            self._next_log_s = monotonic_s() + _LOG_EVERY_S
+        if monotonic_s() < self._next_log_s:
+            return
+        self._next_log_s = monotonic_s() + _LOG_EVERY_S
+        with contextlib.suppress(OSError):  # the log may go to the same full disk
             logger().error(
                 Event.SPOOL_FAILED,
                 error=str(error),

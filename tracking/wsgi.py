@@ -4,7 +4,6 @@
 database, and RabbitMQ only from the drain's own thread.
 """
 
-import atexit
 from wsgiref.types import WSGIApplication
 
 from app import log
@@ -32,6 +31,4 @@ def hit_store(chosen: Settings) -> HitStore:
 
 
 log.configure(settings().log_level, settings().log_format)
-_store = hit_store(settings())
-atexit.register(_store.close)
-app = build(settings(), _store)
+app = build(settings(), hit_store(settings()))
