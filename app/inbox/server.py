@@ -18,6 +18,7 @@ from app.inbox.web import make_server
 
 _BACKLOG = 512
 _STOP_S = 10.0
+_POLL_S = 0.05
 
 
 class Inbox:
@@ -53,10 +54,14 @@ class Inbox:
                 why=f"{error.strerror}.",
                 fix="Stop what uses them, or choose other ports.",
             ) from error
-        for work in (self._loop.run_forever, self._http.serve_forever):
-            thread = threading.Thread(target=work, name="inbox", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._loop.run_forever, name="inbox-smtp", daemon=True),
+            threading.Thread(
+                target=self._http.serve_forever, args=(_POLL_S,), name="inbox-http", daemon=True
+            ),
+        ]
+        for thread in self._threads:
             thread.start()
-            self._threads.append(thread)
         return self
 
     def stop(self) -> None:

@@ -16,14 +16,16 @@ from pathlib import Path
 import orjson
 
 _HEADER_LIMIT = 16_384
-_SUBJECT = re.compile(rb"^Subject:[ \t]*(.*(?:\r\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
+_SUBJECT = re.compile(
+    rb"^Subject:[ \t]*([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE
+)
 _MESSAGE_ID = re.compile(rb"^Message-ID:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 _LINE_LIMIT = 262_144
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One mail without its bytes; `seq` counts from 1 and never returns after a restart."""
+    """One mail without its bytes; `seq` counts from 1 and is never used twice while the inbox runs."""
 
     seq: int
     at_ms: int

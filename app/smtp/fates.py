@@ -55,12 +55,14 @@ class Fates:
         """Settle or put back the mails of a connection that is gone."""
         current, connection.current = connection.current, None
         behind, connection.behind_dot = connection.behind_dot, None
+        in_hand = (current is not None) + (behind is not None)
+        is_suspect = connection.mails == in_hand and not connection.is_reused
         if current is not None:
-            self._put_back(current, connection, reason)
+            self._put_back(current, reason, charge=is_suspect and behind is None)
         if behind is None:
             return
         if not connection.dot_has_left():
-            self._put_back(behind, connection, reason)
+            self._put_back(behind, reason, charge=is_suspect)
             return
         text = f"{reason.what} The final dot had been sent.".encode()
         outcome = (Verdict.UNKNOWN, Stage.DOT, reason.reply_code, text)
@@ -72,11 +74,15 @@ class Fates:
         self._attempts.update(dict.fromkeys(self.todo, fate))
         self.todo.clear()
 
-    def _put_back(self, mail: Transaction, connection: Connection, reason: ServerUnusable) -> None:
-        """Let another connection try, unless the mail has cost enough of them."""
-        self._losses[mail.index] += not connection.is_reused
+    def _put_back(self, mail: Transaction, reason: ServerUnusable, *, charge: bool) -> None:
+        """Let another connection try, unless the mail has cost enough of them.
+
+        A mail is charged with the loss of a connection that had served nobody yet, when it was the
+        one being answered: a server may close after any number of mails, and kept connections die.
+        """
+        self._losses[mail.index] += charge
         if self._losses[mail.index] >= _MOST_TRIES:
-            self._attempts[mail.index] = _untried(reason, connection.host)
+            self._attempts[mail.index] = _untried(reason, self._host)
         else:
             self.todo.appendleft(mail.index)
 

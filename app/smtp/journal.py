@@ -11,6 +11,7 @@ A start without a reply means: nobody knows. Only lines of open ids matter: `set
 recorded in the database, and a file that grew past its limit is rewritten with the open rest.
 """
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -40,7 +41,6 @@ class Journal:
     """
 
     def __init__(self, directory: Path, limit_bytes: int = _LIMIT_BYTES) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
         self.name = f"{os.getpid()}-{os.urandom(6).hex()}"
         self.path = directory / f"{self.name}{_SUFFIX}"
         self._limit_bytes = limit_bytes
@@ -83,7 +83,8 @@ class Journal:
             _write_all(self._fd, lines)
         except OSError as error:
             # A torn line in the middle would swallow the next one: take the whole write back.
-            os.ftruncate(self._fd, self._size)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._size)
             raise _unwritable(self.path, error) from error
         self._size += len(lines)
 
@@ -133,15 +134,16 @@ def read(path: Path) -> JournalContents:
         match line.split(" ", 4):
             case ["C", *_]:
                 claimed.update(line[2:].split())
-            case ["S", identifier, fence]:
+            case ["S", identifier, fence] if fence.isdecimal():
                 started.add((identifier, int(fence)))
-            case ["R", identifier, fence, code, *text]:
+            case ["R", identifier, fence, code, *text] if (fence + code).isdecimal():
                 replied[identifier, int(fence)] = (int(code), "".join(text))
     return JournalContents(claimed=frozenset(claimed), started=frozenset(started), replied=replied)
 
 
 def _create(path: Path) -> int:
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC, 0o600)
     except OSError as error:
         raise _unwritable(path, error) from error

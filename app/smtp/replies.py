@@ -64,6 +64,6 @@ class ReplyBuffer:
     def _garbled(self, replies: list[Reply], line: bytes) -> list[Reply]:
         self._head = b""
         self.clear_lines()
-        said = line[:80].translate(_PRINTABLE)
+        said = line[:80].rstrip(b"\r").translate(_PRINTABLE)
         replies.append((GARBLED, b"not an SMTP reply: " + said))
         return replies
