@@ -207,7 +207,8 @@ def _parsed(text: str, source: str) -> yaml.Node:
 
 def _refuse(error: ValidationError, node: yaml.Node, source: str) -> NoReturn:
     problems = error.errors(include_url=False, include_context=False)
-    first = problems[0]
+    # A misspelt field is also a missing one: its own name says more.
+    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     path = first["loc"]
     field = ".".join(str(part) for part in path) or "(campaign)"
     why = first["msg"].removeprefix(_PREFIX).rstrip(".") + "."
