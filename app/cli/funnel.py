@@ -21,8 +21,10 @@ def funnel_of(found: Funnel) -> dict[str, Any]:
 
 
 def funnel_table(funnel: Mapping[str, Any]) -> Table:
-    """Return the table; opened and clicked as people + machines."""
+    """Return the table; in brackets the mails that only machines opened or clicked."""
     made = table("", "step", *(f"#{column}" for column in _COLUMNS))
+    made.caption = "(+n): only by machines, such as prefetching mail programs and link scanners"
+    made.caption_justify = "left"
     for step in funnel["steps"]:
         made.add_row(str(step["position"]), *_cells(step))
     made.add_section()
@@ -46,4 +48,4 @@ def _cells(counts: Mapping[str, int]) -> list[str]:
 def _split(counts: Mapping[str, int], column: str) -> str:
     people = counts[f"{column}_human"]
     machines = counts[column] - people
-    return f"{people:,} + {machines:,} machine" if machines else f"{people:,}"
+    return f"{people:,} (+{machines:,})" if machines else f"{people:,}"

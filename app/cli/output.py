@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 # Told the number of things done and the share of the whole, 0 to 1.
 Advance = Callable[[int, float], None]
 
+_WIDE = 120
 _KEY = "mailqueue.printer"
 
 
@@ -43,10 +44,7 @@ class PeoplePrinter:
 
     def show(self, result: Result, render: Callable[[Result], RenderableType]) -> None:
         """Print the rendered result to stdout."""
-        console = Console(soft_wrap=False)
-        if not console.is_terminal:
-            console.width = max(console.width, 120)
-        console.print(render(result))
+        console().print(render(result))
 
     def fail(self, error: MailqueueError) -> None:
         """Print what happened, why, and what to do, to stderr."""
@@ -125,6 +123,14 @@ class Group(click.Group):
     """A group whose commands take `--json`."""
 
     command_class = Command
+
+
+def console() -> Console:
+    """Return a console on stdout; wide enough for a table when it is no terminal."""
+    made = Console()
+    if not made.is_terminal:
+        made.width = max(made.width, _WIDE)
+    return made
 
 
 def sentences(error: MailqueueError) -> Text:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -27,13 +28,37 @@ _WORKERS = click.option(
 )
 
 
-def granian_command(target: str, host: str, port: int, workers: int) -> list[str]:
+# Python runs one thread at a time: more of them only wait, and each keeps a database session.
+_WEB_THREADS, _TRACKING_THREADS = 8, 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A WSGI application and where it listens."""
+
+    target: str
+    host: str
+    port: int
+    workers: int
+    threads: int
+
+
+def granian_command(listener: Listener) -> list[str]:
     """Return the command that serves a WSGI application."""
+    options = {
+        "--interface": "wsgi",
+        "--host": listener.host,
+        "--port": listener.port,
+        "--workers": listener.workers,
+        "--blocking-threads": listener.threads,
+        "--log-level": "warning",
+        "--workers-kill-timeout": 15,
+    }
+    words = [str(word) for pair in options.items() for word in pair]
     return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"),
-        *("--host", host, "--port", str(port), "--workers", str(workers)),
-        *("--log-level", "warning", "--workers-kill-timeout", "15", "--respawn-failed-workers"),
-        target,
+        *(sys.executable, "-m", "granian", "--no-ws", "--respawn-failed-workers"),
+        *words,
+        listener.target,
     ]
 
 
@@ -49,7 +74,14 @@ def dramatiq_command(processes: int, threads: int, queues: Sequence[str]) -> lis
 def web(workers: int) -> None:
     """Serve the API and the console (WSGI app.wsgi:app)."""
     now = settings()
-    _become(granian_command("app.wsgi:app", now.web_host, now.web_port, workers))
+    listener = Listener(
+        target="app.wsgi:app",
+        host=now.web_host,
+        port=now.web_port,
+        workers=workers,
+        threads=_WEB_THREADS,
+    )
+    _become(granian_command(listener))
 
 
 @click.command(cls=Command)
@@ -57,8 +89,14 @@ def web(workers: int) -> None:
 def tracking(workers: int) -> None:
     """Serve pixel, click and unsubscribe links (WSGI tracking.wsgi:app)."""
     now = settings()
-    target = "tracking.wsgi:app"
-    _become(granian_command(target, now.tracking_host, now.tracking_port, workers))
+    listener = Listener(
+        target="tracking.wsgi:app",
+        host=now.tracking_host,
+        port=now.tracking_port,
+        workers=workers,
+        threads=_TRACKING_THREADS,
+    )
+    _become(granian_command(listener))
 
 
 @click.command(cls=Command)

@@ -1,0 +1,1 @@
+"""The demo: a real campaign over the running processes, read and answered by a small audience."""
