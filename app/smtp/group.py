@@ -45,11 +45,18 @@ class Group:
         """Send the mails and return what became of each, in order.
 
         A server that cannot be used leaves them untried with the reason; nothing is raised for it.
-        Returns at the latest when every deadline of `server.timeouts` has passed.
+        Returns at the latest when every deadline of `server.timeouts` has passed. When it raises
+        all the same, the journal knows which mails left.
         """
-        attempts = Dispatch(self, envelopes, journal).run()
-        self.last_used = time.monotonic()
-        return attempts
+        try:
+            return Dispatch(self, envelopes, journal).run()
+        except BaseException:
+            # A time limit or a shutdown may strike anywhere; replies still owed belong to mails
+            # that nobody waits for, and the next submit must not take them for its own.
+            self._drop_all()
+            raise
+        finally:
+            self.last_used = time.monotonic()
 
     def close(self) -> None:
         """Say QUIT where nothing is owed and close everything; the group is done."""
@@ -66,6 +73,10 @@ class Group:
         self._selector.close()
         self._doorbell.close()
         self._bell_push.close()
+
+    def _drop_all(self) -> None:
+        for connection in list(self.connections):
+            self.drop(connection)
 
     # What follows is for Dispatch.
 

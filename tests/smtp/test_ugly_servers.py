@@ -317,3 +317,36 @@ def files_limited_to(size):
 
 def test_deadlines_are_production_sized_by_default():
     assert type(QUICK)().dot_s == 600
+
+
+class Struck(Exception):
+    """What a time limit raises inside a worker thread."""
+
+
+def test_replies_owed_to_an_interrupted_submit_are_never_taken_for_the_next(
+    make_scripted, make_group, journal
+):
+    def script(peer):
+        peer.greet("PIPELINING")
+        peer.take_envelope()
+        peer.body()
+        time.sleep(0.3)
+        peer.say("550 5.7.1 meant for the interrupted mail\n")
+        wait_for_the_end(peer)
+
+    server = make_scripted(script, behaved)
+    group = make_group(server.port, connections=1)
+    waited, wait = [], group.wait
+
+    def strike(seconds):
+        waited.append(wait(seconds))
+        if read(journal.path).started:
+            raise Struck
+        return waited[-1]
+
+    group.wait = strike
+    with pytest.raises(Struck):
+        group.submit([mail(1)], journal)
+    group.wait = wait
+    assert verdicts(group.submit([mail(2)], journal)) == [Verdict.ACCEPTED]
+    assert server.connections == 2
