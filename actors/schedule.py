@@ -165,8 +165,9 @@ def _release(
         made = tuple(_chunked(going, chunk_size))
         if made:
             chunks.open_chunks(session, made)
-    for pick in going:
-        LATENESS_S.observe(max(0.0, (now - pick.due_at).total_seconds()))
+    if going:
+        oldest = min(pick.due_at for pick in going)
+        LATENESS_S.observe(max(0.0, (now - oldest).total_seconds()))
     return Released(picked=len(picks), chunks=made, expired=len(expired), postponed=len(late))
 
 
@@ -178,8 +179,8 @@ def _chunked(picks: Sequence[Pick], size: int) -> Iterator[Chunk]:
     """Group mails that share lane, content and route, in the order they were picked."""
     groups: dict[tuple[object, ...], list[Pick]] = defaultdict(list)
     for p in picks:
-        route = (p.queue_id, p.account_id, p.template_version_id)
-        groups[lane_of(p.priority), p.app_id, *route, p.campaign_id, p.step_id].append(p)
+        route = (p.app_id, p.queue_id, p.account_id, p.template_version_id)
+        groups[lane_of(p.priority), *route, p.campaign_id, p.step_id].append(p)
     for group in groups.values():
         for start in range(0, len(group), size):
             yield _chunk(group[start : start + size])

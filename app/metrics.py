@@ -6,7 +6,10 @@ EMAILS_RELEASED = Counter("mailqueue_emails_released", "E-mails released to the 
 EMAILS_PLANNED = Counter("mailqueue_emails_planned", "E-mails created by campaign sequences.")
 EMAILS_FINISHED = Counter("mailqueue_emails_finished", "E-mails by outcome.", ["state"])
 EMAILS_IN_FLIGHT = Gauge("mailqueue_emails_in_flight", "Released and not finished.")
-LATENESS_S = Histogram("mailqueue_release_lateness_seconds", "Release time minus due time.")
+LATENESS_S = Histogram(
+    "mailqueue_release_lateness_seconds",
+    "Release time minus due time of the most overdue mail of a release.",
+)
 MESSAGES_DEAD = Counter("mailqueue_messages_dead", "Dead-lettered messages.", ["queue"])
 MESSAGES_RETRIED = Counter("mailqueue_messages_retried", "Messages put on the ladder.", ["queue"])
 MESSAGE_S = Histogram("mailqueue_message_seconds", "Time in work of one message.", ["actor"])

@@ -24,7 +24,7 @@ class Waiting:
 _WAITING = f"""
 SELECT e.id, e.to_email, e.to_name, e.to_domain, e.variables, {SUPPRESSED_SQL}
 FROM emails e
-WHERE e.id = ANY(%(ids)s) AND e.id BETWEEN %(low)s AND %(high)s AND e.status = 'queued'"""  # noqa: S608 - constants
+WHERE e.id = ANY(%(ids)b) AND e.id BETWEEN %(low)b AND %(high)b AND e.status = 'queued'"""  # noqa: S608 - constants
 
 
 def waiting(session: Session, email_ids: Sequence[UUID]) -> list[Waiting]:

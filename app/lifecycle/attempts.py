@@ -52,21 +52,21 @@ _CLAIM = """
 UPDATE emails SET status = 'sending', attempt = attempt + 1, starts = starts + 1,
   fence = fence + 1, claimed_by = %(by)s, claimed_at = coalesce(claimed_at, now()),
   lease_until = now() + %(lease)s
-WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s AND status = 'queued'
+WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND status = 'queued'
 RETURNING id, fence, attempt, created_at, claimed_at"""
 
 # The update is written once; the guard differs between a lease that is held and one that ran out.
 _RECORD = """
 WITH r AS (
-  SELECT * FROM unnest(%(ids)s::uuid[], %(fences)s::int[], %(targets)s::text[], %(codes)s::int[],
-    %(reasons)s::text[], %(dues)s::timestamptz[], %(given_back)s::int[], %(kinds)s::text[],
-    %(events)s::uuid[], %(data)s::text[])
+  SELECT * FROM unnest(%(ids)b::uuid[], %(fences)b::int[], %(targets)b::text[], %(codes)b::int[],
+    %(reasons)b::text[], %(dues)b::timestamptz[], %(given_back)b::int[], %(kinds)b::text[],
+    %(events)b::uuid[], %(data)b::text[])
     AS r(id, fence, target, code, reason, due_at, given_back, kind, event, data)),
 u AS (
   UPDATE emails e SET status = r.target, smtp_code = nullif(r.code, 0), reason = r.reason,
     due_at = r.due_at, attempt = e.attempt - r.given_back, lease_until = NULL, claimed_by = NULL,
     sent_at = CASE WHEN r.target = 'sent' THEN now() END
-  FROM r WHERE e.id = r.id AND e.id BETWEEN %(low)s AND %(high)s
+  FROM r WHERE e.id = r.id AND e.id BETWEEN %(low)b AND %(high)b
     AND e.status = {guard} AND e.fence = r.fence
   RETURNING e.id, e.app_id, e.queue_id, e.campaign_id, e.step_id, e.account_id, r.kind, r.event,
     r.data),
@@ -125,7 +125,7 @@ def claim(session: Session, ids: Sequence[UUID], worker: str) -> list[Row]:
 
 _HELD = """
 SELECT id, fence, attempt, created_at, claimed_at FROM emails
-WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s
+WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b
   AND status = 'sending' AND claimed_by = %(by)s"""
 
 

@@ -48,8 +48,10 @@ class Review:
 
 _OPEN = """
 INSERT INTO released_chunks (id, app_id, account_id, lane, payload, remaining)
-SELECT * FROM unnest(%(ids)s::uuid[], %(apps)s::uuid[], %(accounts)s::uuid[], %(lanes)s::text[],
-                     %(payloads)s::jsonb[], %(sizes)s::int[])"""
+SELECT id, app_id, account_id, lane, payload::jsonb, size
+FROM unnest(%(ids)b::uuid[], %(apps)b::uuid[], %(accounts)b::uuid[], %(lanes)b::text[],
+            %(payloads)b::text[], %(sizes)b::int[])
+     AS r(id, app_id, account_id, lane, payload, size)"""
 
 
 def open_chunks(session: Session, chunks: Sequence[Chunk]) -> None:
@@ -93,7 +95,7 @@ ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""
 
 _ROWS = """
 SELECT id, status, fence, lease_until < now() FROM emails
-WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s AND status IN ('queued', 'sending')"""
+WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND status IN ('queued', 'sending')"""
 
 
 def review(session: Session, *, age: dt.timedelta, limit: int) -> list[Review]:

@@ -43,8 +43,9 @@ class Delta:
 
 _APPEND = """
 INSERT INTO email_events (email_id, id, app_id, type, data, at)
-SELECT * FROM unnest(%(emails)s::uuid[], %(ids)s::uuid[], %(apps)s::uuid[], %(types)s::text[],
-                     %(data)s::jsonb[], %(ats)s::timestamptz[])
+SELECT email_id, id, app_id, type, data::jsonb, at
+FROM unnest(%(emails)b::uuid[], %(ids)b::uuid[], %(apps)b::uuid[], %(types)b::text[],
+            %(data)b::text[], %(ats)b::timestamptz[]) AS r(email_id, id, app_id, type, data, at)
 ON CONFLICT DO NOTHING RETURNING email_id, id"""
 
 
@@ -69,8 +70,8 @@ def append(session: Session, events: Sequence[TimelineEvent]) -> list[tuple[UUID
 
 _COUNT = """
 INSERT INTO email_stat_deltas (app_id, queue_id, campaign_id, step_id, account_id, kind, n)
-SELECT * FROM unnest(%(apps)s::uuid[], %(queues)s::uuid[], %(campaigns)s::uuid[],
-                     %(steps)s::uuid[], %(accounts)s::uuid[], %(kinds)s::text[], %(ns)s::int[])"""
+SELECT * FROM unnest(%(apps)b::uuid[], %(queues)b::uuid[], %(campaigns)b::uuid[],
+                     %(steps)b::uuid[], %(accounts)b::uuid[], %(kinds)b::text[], %(ns)b::int[])"""
 
 
 def count(session: Session, deltas: Iterable[Delta]) -> None:

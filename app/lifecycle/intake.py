@@ -44,7 +44,8 @@ class PlannedMail:
     request_id: str | None = None
 
 
-# One array per column. Not COPY: PostgreSQL refuses that on tables with row-level security.
+# One array per column, in binary: 6 us a mail against 80 for arrays as text. Not COPY: PostgreSQL
+# refuses that on tables with row-level security.
 _COLUMNS = {
     "id": "uuid",
     "app_id": "uuid",
@@ -62,18 +63,18 @@ _COLUMNS = {
     "to_name": "text",
     "to_domain": "text",
     "to_hash": "bytea",
-    "variables": "jsonb",
     "priority": "int",
     "due_at": "timestamptz",
     "window_closes_at": "timestamptz",
     "expires_at": "timestamptz",
     "request_id": "text",
 }
-_INSERT = (
-    f"INSERT INTO emails ({', '.join(_COLUMNS)}) SELECT * FROM unnest("  # noqa: S608 - constants
-    + ", ".join(f"%({name})s::{kind}[]" for name, kind in _COLUMNS.items())
-    + ")"
-)
+_NAMES = ", ".join(_COLUMNS)
+_ARRAYS = ", ".join(f"%({name})b::{kind}[]" for name, kind in _COLUMNS.items())
+_INSERT = f"""
+INSERT INTO emails ({_NAMES}, variables)
+SELECT {_NAMES}, variables::jsonb
+FROM unnest({_ARRAYS}, %(variables)b::text[]) AS r({_NAMES}, variables)"""  # noqa: S608 - constants
 
 
 def plan(session: Session, mails: Sequence[PlannedMail]) -> int:

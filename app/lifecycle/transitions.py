@@ -23,7 +23,7 @@ def _span(ids: Sequence[Any]) -> dict[str, Any]:
 
 _RELEASE = """
 UPDATE emails SET status = 'queued', due_at = NULL, queued_at = now(), reason = NULL
-WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s AND due_at IS NOT NULL
+WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND due_at IS NOT NULL
 RETURNING id"""
 
 
@@ -36,9 +36,9 @@ def release(session: Session, ids: Sequence[UUID]) -> set[UUID]:
 
 _RESCHEDULE = """
 UPDATE emails e SET due_at = r.due_at, window_closes_at = r.closes_at, reason = r.reason
-FROM unnest(%(ids)s::uuid[], %(dues)s::timestamptz[], %(closes)s::timestamptz[], %(reasons)s::text[])
+FROM unnest(%(ids)b::uuid[], %(dues)b::timestamptz[], %(closes)b::timestamptz[], %(reasons)b::text[])
      AS r(id, due_at, closes_at, reason)
-WHERE e.id = r.id AND e.id BETWEEN %(low)s AND %(high)s AND e.due_at IS NOT NULL"""
+WHERE e.id = r.id AND e.id BETWEEN %(low)b AND %(high)b AND e.due_at IS NOT NULL"""
 
 
 def reschedule(
@@ -54,7 +54,7 @@ def reschedule(
 
 _HOLD_BACK = """
 UPDATE emails SET status = 'scheduled', due_at = %(due)s::timestamptz, reason = %(reason)s
-WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s AND status = 'queued'"""
+WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND status = 'queued'"""
 
 
 def hold_back(
@@ -72,8 +72,8 @@ def hold_back(
 
 _STOP = f"""
 UPDATE emails e SET status = %(target)s, reason = r.reason, due_at = NULL
-FROM unnest(%(ids)s::uuid[], %(reasons)s::text[]) AS r(id, reason)
-WHERE e.id = r.id AND e.id BETWEEN %(low)s AND %(high)s AND e.status = ANY(%(sources)s)
+FROM unnest(%(ids)b::uuid[], %(reasons)b::text[]) AS r(id, reason)
+WHERE e.id = r.id AND e.id BETWEEN %(low)b AND %(high)b AND e.status = ANY(%(sources)s)
 RETURNING {", ".join("e." + name for name in _DIMENSIONS.split(", "))}"""  # noqa: S608 - constants
 
 
