@@ -28,10 +28,10 @@ on_boot: list[Hook] = []
 on_stop: list[Hook] = []
 
 
-def middlewares() -> list[Middleware]:
+def middlewares(boot: WorkerBoot) -> list[Middleware]:
     """Return what surrounds every actor. TimeLimit is last: disarmed before the ladder publishes."""
     return [
-        WorkerBoot(on_boot, on_stop),
+        boot,
         Context(),
         LadderRetries(),
         CurrentMessage(),
@@ -43,7 +43,9 @@ def middlewares() -> list[Middleware]:
 def set_broker() -> LadderBroker:
     """Create the process's broker from the settings and make it Dramatiq's."""
     broker = LadderBroker(
-        url=settings().rabbitmq_url, middleware=middlewares(), record=record_dead_letter
+        url=settings().rabbitmq_url,
+        middleware=middlewares(WorkerBoot(on_boot, on_stop)),
+        record=record_dead_letter,
     )
     dramatiq.set_encoder(OrjsonEncoder())
     dramatiq.set_broker(broker)

@@ -6,6 +6,7 @@ is due now; here a delay is a rung (topology.py).
 
 import datetime as dt
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,7 +27,9 @@ from app.queueing.dead_letters import DeadLetter
 from app.queueing.messages import Outgoing
 from app.queueing.steps import LADDER, Rung
 
-_PUBLISH_ATTEMPTS = 3
+# Pauses before each attempt: a queue that elects a new leader answers within a second, and a message
+# that cannot be published is put back, which its delivery limit counts.
+_PUBLISH_PAUSES_S = (0.0, 0.2, 1.0)
 _BLOCKED_TIMEOUT_S = (
     30.0  # a memory or disk alarm stops confirms; better back to the queue than hang
 )
@@ -163,7 +166,8 @@ class LadderBroker(RabbitmqBroker):
     def deliver(self, outgoing: Outgoing) -> None:
         """Publish one message and wait for its confirm; raises PublishUnconfirmed."""
         failure: Exception | None = None
-        for _ in range(_PUBLISH_ATTEMPTS):
+        for pause_s in _PUBLISH_PAUSES_S:
+            time.sleep(pause_s)
             try:
                 self._ensure_queue(outgoing.queue)
                 self._publish(outgoing)

@@ -6,6 +6,7 @@ message or for no actor goes to the dead letters with a reason; Dramatiq would r
 and a message that names another queue would kill the worker's thread.
 """
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -100,6 +101,15 @@ class LadderConsumer(_RabbitmqConsumer):
         logger().warning(
             Event.MESSAGE_REDELIVERED, queue=self.queue_name, message_id=message.message_id
         )
+
+    def close(self) -> None:
+        """Close channel and connection; where the channel is gone Dramatiq leaves the other open."""
+        try:
+            super().close()  # type: ignore[no-untyped-call]
+        finally:
+            if self.connection.is_open:
+                with contextlib.suppress(pika.exceptions.AMQPError):
+                    self.connection.close()
 
     def _bury(self, body: bytes, error: MessageMalformed) -> None:
         """Dead-letter what nobody can read; when that fails the connection goes, the bytes stay."""

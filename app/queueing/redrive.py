@@ -5,7 +5,7 @@ the message has moved (dead_letters.mark_retried, mark_discarded).
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -33,14 +33,14 @@ def peek(channel: BlockingChannel, queue: str, limit: int) -> list[DeadLetter]:
 
     Recording each of them (dead_letters.record) repairs rows that could not be written.
     """
-    found = list(_read(channel, queue, limit))
+    found = _read(channel, queue, limit)
     for _, tag in found:
         channel.basic_nack(tag, requeue=True)
     return [letter for letter, _ in found]
 
 
 def retry(
-    channel: BlockingChannel, queue: str, ids: Collection[UUID] | None = None, limit: int = 1_000
+    channel: BlockingChannel, queue: str, ids: Collection[UUID] | None = None, limit: int = 500
 ) -> list[UUID]:
     """Publish dead letters to their work queue again, on the first rung; returns their ids.
 
@@ -55,7 +55,7 @@ def retry(
 
 
 def discard(
-    channel: BlockingChannel, queue: str, ids: Collection[UUID], limit: int = 1_000
+    channel: BlockingChannel, queue: str, ids: Collection[UUID], limit: int = 500
 ) -> list[UUID]:
     """Remove dead letters from RabbitMQ for good; returns the ids that were found."""
     return _take(channel, queue, lambda _: None, ids=ids, limit=limit)
@@ -72,32 +72,32 @@ def _take(
     ids: Collection[UUID] | None,
     limit: int,
 ) -> list[UUID]:
+    """Move the chosen ones of what is there now; the others go back when all are looked at."""
+    found = _read(channel, queue, limit)
     taken: list[UUID] = []
-    passed: list[int] = []
-    try:
-        for letter, tag in _read(channel, queue, limit):
-            if ids is not None and letter.id not in ids:
-                passed.append(tag)
-                continue
-            move(letter)
-            channel.basic_ack(tag)
-            taken.append(letter.id)
-    finally:
-        if channel.is_open:
-            for tag in passed:
-                channel.basic_nack(tag, requeue=True)
+    for letter, tag in found:
+        if ids is not None and letter.id not in ids:
+            channel.basic_nack(tag, requeue=True)
+            continue
+        move(letter)
+        channel.basic_ack(tag)
+        taken.append(letter.id)
     return taken
 
 
-def _read(channel: BlockingChannel, queue: str, limit: int) -> Iterator[tuple[DeadLetter, int]]:
-    """Yield what the dead-letter queue holds now; the caller answers each delivery tag."""
-    name = topology.dead_queue(queue)
-    depth = channel.queue_declare(name, passive=True).method.message_count
-    for _ in range(min(depth, limit)):
-        method, properties, body = channel.basic_get(name)
+def _read(channel: BlockingChannel, queue: str, limit: int) -> list[tuple[DeadLetter, int]]:
+    """Return what the dead-letter queue holds, oldest first, unanswered.
+
+    All is fetched before any is answered: one that dies again meanwhile is not met twice. The
+    queue's own count is not asked, it lags behind.
+    """
+    found: list[tuple[DeadLetter, int]] = []
+    while len(found) < limit:
+        method, properties, body = channel.basic_get(topology.dead_queue(queue))
         if method is None or properties is None or body is None:
             break
-        yield read(queue, dict(properties.headers or {}), body), method.delivery_tag
+        found.append((read(queue, dict(properties.headers or {}), body), method.delivery_tag))
+    return found
 
 
 def read(queue: str, headers: dict[str, Any], body: bytes) -> DeadLetter:
