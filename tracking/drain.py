@@ -4,6 +4,7 @@ While RabbitMQ is away the spool grows, and is drained when it is back. A hit th
 waits in memory, so that a full disk alone loses nothing while the process lives.
 """
 
+import contextlib
 import os
 import threading
 from collections import deque
@@ -29,6 +30,7 @@ _LINES_AT_ONCE = 8 * EVENTS.chunk
 _LINES_IN_MEMORY = 10_000
 _ADOPT_EVERY_S = 30.0
 _LOG_EVERY_S = 30.0
+_TRY_EVERY_S = 5.0
 _EXIT_PRIORITY = 10
 
 
@@ -150,13 +152,17 @@ class HitStore:
         self._directory = directory
         self._connect = connect
         self._opening = threading.Lock()
+        self._next_try_s = 0.0
         self._drain: Drain | None = None
         os.register_at_fork(after_in_child=self._forked)
 
     def keep(self, line: bytes) -> bool:
         """Keep one hit before it is answered; False when it could end with this process."""
         drain = self._drain or self._open()
-        return drain is not None and drain.keep(line)
+        if drain is None:
+            HITS_UNSPOOLED.inc()
+            return False
+        return drain.keep(line)
 
     def waiting_bytes(self) -> int | None:
         """Return the bytes waiting for RabbitMQ; None when there is no disk to wait on."""
@@ -167,28 +173,35 @@ class HitStore:
         """Publish what waits, once; the next hit opens the store again."""
         with self._opening:
             drain, self._drain = self._drain, None
+            self._next_try_s = 0.0
         if drain is not None:
             drain.close()
 
     def _open(self) -> Drain | None:
         with self._opening:
-            try:
-                if self._drain is None:
-                    self._drain = Drain(Spool(self._directory), self._connect())
-                    # atexit alone is skipped in the forked workers of granian; this is not.
-                    Finalize(None, self.close, exitpriority=_EXIT_PRIORITY)
-            except OSError as error:
-                HITS_UNSPOOLED.inc()
-                fix = f"Make {self._directory} writable; until then hits are lost."
-                logger().error(Event.SPOOL_FAILED, error=str(error), fix=fix)
+            if self._drain is None and monotonic_s() >= self._next_try_s:
+                self._next_try_s = monotonic_s() + _TRY_EVERY_S
+                self._drain = self._new_drain()
             return self._drain
+
+    def _new_drain(self) -> Drain | None:
+        try:
+            drain = Drain(Spool(self._directory), self._connect())
+        except OSError as error:
+            fix = f"Make {self._directory} writable; until then hits are lost."
+            with contextlib.suppress(OSError):  # the log may go to the same full disk
+                logger().error(Event.SPOOL_FAILED, error=str(error), fix=fix)
+            return None
+        # atexit alone is skipped in the forked workers of granian; this is not.
+        Finalize(None, self.close, exitpriority=_EXIT_PRIORITY)
+        return drain
 
     def _forked(self) -> None:
         """Leave the parent its spool: the child opens one of its own."""
         self._opening = threading.Lock()
         if self._drain is not None:
             self._drain.spool.forget()
-            self._drain = None
+        self._drain, self._next_try_s = None, 0.0
 
 
 def _hit(line: bytes) -> Hit | None:
