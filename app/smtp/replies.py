@@ -10,6 +10,7 @@ Reply = tuple[int, bytes]
 GARBLED = 0
 _LONGEST_LINE = 8_192
 _LONGEST_REPLY = 65_536
+_MOST_KNOWN = 32
 _CODES = {b"%d" % code: code for code in range(200, 600)}
 _PRINTABLE = bytes(b if b >= 0x20 and b != 0x7F else 0x3F for b in range(256))
 
@@ -17,12 +18,14 @@ _PRINTABLE = bytes(b if b >= 0x20 and b != 0x7F else 0x3F for b in range(256))
 class ReplyBuffer:
     """Collects what a server sends; bounded, whatever the server does."""
 
-    __slots__ = ("_head", "_lines", "_size")
+    __slots__ = ("_head", "_known", "_lines", "_size")
 
     def __init__(self) -> None:
         self._head = b""
         self._lines: list[bytes] = []
         self._size = 0
+        # Three of four replies are the same few lines again: they are taken apart once.
+        self._known: dict[bytes, Reply] = {}
 
     def feed(self, data: bytes) -> list[Reply]:
         """Add bytes and return the replies that are complete now, in order."""
@@ -30,6 +33,10 @@ class ReplyBuffer:
         self._head = lines.pop()
         replies: list[Reply] = []
         for line in lines:
+            known = self._known.get(line)
+            if known is not None and not self._lines:
+                replies.append(known)
+                continue
             code = _CODES.get(line[:3], GARBLED)
             mark = line[3:4]
             if not code or mark not in b" -\r":
@@ -42,6 +49,8 @@ class ReplyBuffer:
                     continue
                 text = b"\n".join(self._lines)
                 self.clear_lines()
+            elif len(self._known) < _MOST_KNOWN:
+                self._known[line] = (code, text)
             replies.append((code, text))
         if len(self._head) > _LONGEST_LINE:
             return self._garbled(replies, self._head)

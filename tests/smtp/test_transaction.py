@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.smtp.connection import Capabilities
-from app.smtp.transaction import LocalRefusal, dot_stuffed, is_canonical, prepare
+from app.smtp.transaction import LocalRefusal, prepare, wire_form
 from tests.smtp.peers import BODY, mail
 
 ALL = Capabilities(pipelining=True, size=10_000, smtputf8=True, eight_bit=True, dsn=True)
@@ -53,19 +53,25 @@ def test_a_mail_that_could_smuggle_another_is_refused(body):
 
 
 def test_a_line_of_998_octets_is_allowed():
-    assert is_canonical((b"x" * 998 + b"\r\n") * 3)
+    assert wire_form((b"x" * 998 + b"\r\n") * 3)
 
 
 @given(st.lists(st.integers(0, 1_100), min_size=1, max_size=8))
 def test_long_lines_are_found_wherever_they_stand(lengths):
     data = b"".join(b"x" * length + b"\r\n" for length in lengths)
-    assert is_canonical(data) == (max(lengths) <= 998)
+    assert (wire_form(data) is not None) == (max(lengths) <= 998)
+
+
+@given(st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b".", b"a", b"\0"])).map(b"".join))
+def test_only_whole_line_breaks_pass(data):
+    is_clean = b"\0" not in data and not {*b"\r\n"} & {*data.replace(b"\r\n", b"")}
+    assert (wire_form(data) is not None) == (is_clean and data.endswith(b"\r\n"))
 
 
 @given(st.lists(st.sampled_from([b"", b".", b"..", b"a", b".a", b"a."]), min_size=1))
 def test_dot_stuffing_never_lets_a_line_end_the_mail_and_can_be_undone(lines):
     data = b"".join(line + b"\r\n" for line in lines)
-    stuffed = dot_stuffed(data).split(b"\r\n")
+    stuffed = wire_form(data).split(b"\r\n")
     assert b"." not in stuffed
     assert b"\r\n".join(line.removeprefix(b".") for line in stuffed) == data
 
