@@ -37,6 +37,7 @@ class Act:
 
 # A person needs longer than the two seconds in which only scanners click.
 _HUMAN_DELAY_S = 3.5
+_GOODBYE_S = 1.0
 
 
 def acts(recipient: str, step: int) -> tuple[Act, ...]:
@@ -44,7 +45,10 @@ def acts(recipient: str, step: int) -> tuple[Act, ...]:
     chance = _chances(recipient, step)
     machine = _machine(chance)
     if step == 1 and chance[0] < 0.02:
-        return (*machine, _person(Deed.UNSUBSCRIBE, chance))
+        goodbye = Act(
+            deed=Deed.UNSUBSCRIBE, delay_s=_GOODBYE_S, user_agent=_PEOPLE[0], is_human=True
+        )
+        return (*machine, goodbye)
     if chance[0] < 0.52:
         clicks = (_person(Deed.CLICK, chance),) if chance[1] < 0.2 else ()
         return (*machine, _person(Deed.OPEN, chance), *clicks)

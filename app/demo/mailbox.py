@@ -21,6 +21,7 @@ class Arrived:
     """A mail as the inbox lists it."""
 
     seq: int
+    at_ms: int
     recipient: str
     subject: str
     message_id: str
@@ -55,6 +56,7 @@ class Mailbox:
         return [
             Arrived(
                 seq=mail["seq"],
+                at_ms=mail["at_ms"],
                 recipient=mail["rcpt_to"][0],
                 subject=mail["subject"],
                 message_id=mail["message_id"],

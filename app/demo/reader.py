@@ -6,9 +6,10 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 
-from app.clock import monotonic_s
+from app.clock import monotonic_s, utc_now
 from app.demo.audience import Act, Deed, acts
 from app.demo.mailbox import Arrived, Contents, Mailbox, request
+from app.demo.proof import Arrival
 from app.errors import DependencyUnavailable, MailqueueError
 
 _POLL_S = 0.25
@@ -17,13 +18,14 @@ _POLL_S = 0.25
 class Readers(threading.Thread):
     """Reads every mail that arrives after number `after`; what was done is kept for the proof.
 
-    `arrived[step]` lists recipients, `done[name][step]` holds the recipients whose mail of that
+    `arrived[step]` lists arrivals, `goodbyes` when an unsubscribe was answered, `done[name][step]` holds the recipients whose mail of that
     step was opened, opened_human, clicked, clicked_human or unsubscribed.
     """
 
     def __init__(self, mailbox: Mailbox, after: int, subjects: Sequence[str]) -> None:
         super().__init__(name="readers", daemon=True)
-        self.arrived: defaultdict[int, list[str]] = defaultdict(list)
+        self.arrived: defaultdict[int, list[Arrival]] = defaultdict(list)
+        self.goodbyes: dict[str, int] = {}
         self.done: defaultdict[str, defaultdict[int, set[str]]] = defaultdict(
             lambda: defaultdict(set)
         )
@@ -43,6 +45,7 @@ class Readers(threading.Thread):
                 page = self._mailbox.after(self._after)
                 for mail in page:
                     self._take(mail)
+                    self._act(monotonic_s())
                 self._act(monotonic_s())
                 self._stopped.wait(0 if page else _POLL_S)
         except MailqueueError as error:
@@ -68,7 +71,7 @@ class Readers(threading.Thread):
         step = self.step_of(mail.subject)
         if not step:
             return
-        self.arrived[step].append(mail.recipient)
+        self.arrived[step].append(Arrival(recipient=mail.recipient, at_ms=mail.at_ms))
         planned = acts(mail.recipient, step)
         if not planned:
             return
@@ -109,5 +112,7 @@ class Readers(threading.Thread):
         names = {Deed.OPEN: "opened", Deed.CLICK: "clicked", Deed.UNSUBSCRIBE: "unsubscribed"}
         name = names[act.deed]
         self.done[name][step].add(recipient)
+        if act.deed is Deed.UNSUBSCRIBE:
+            self.goodbyes[recipient] = int(utc_now().timestamp() * 1000)
         if act.is_human and act.deed is not Deed.UNSUBSCRIBE:
             self.done[f"{name}_human"][step].add(recipient)

@@ -125,6 +125,7 @@ def _report(
         funnel=funnel,
         ledger=ledger,
         arrived=readers.arrived,
+        goodbyes=readers.goodbyes,
         done=readers.done,
     )
     found = list(proofs(evidence))
