@@ -154,6 +154,8 @@ def due_after(
 
 def variant_for(step: Step, lead_id: UUID) -> Variant:
     """Return the lead's variant of a step: always the same one, by weight over all leads."""
+    if len(step.variants) == 1:
+        return step.variants[0]
     total = sum(variant.weight for variant in step.variants)
     ticket = zlib.crc32(lead_id.bytes + step.id.bytes) % total
     for variant in step.variants:

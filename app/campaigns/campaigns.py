@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from app.audit import AuditEntry, Author, record
-from app.campaigns import drafting, enrolments
+from app.campaigns import drafting, enrolments, windows
 from app.campaigns.definition import CampaignDefinition
 from app.db.session import Session
 from app.errors import Conflict
@@ -173,6 +173,7 @@ def resume(session: Session, app_id: UUID, name: str, author: Author, now: dt.da
         target = Status.SCHEDULED if campaign.starts_after(now) else Status.RUNNING
         moved = _moved(session, campaign, target, (Status.PAUSED,), now)
         transitions.unpark(session, campaign.id)
+        _respect_windows(session, campaign.id, now)
         record(session, _entry(moved, "campaign.resumed", campaign, author))
     return moved
 
@@ -188,6 +189,18 @@ def cancel(session: Session, app_id: UUID, name: str, author: Author, now: dt.da
         )
         record(session, _entry(moved, "campaign.cancelled", campaign, author))
     return moved
+
+
+_WINDOWED = """
+SELECT id FROM emails
+WHERE campaign_id = %s AND due_at IS NOT NULL AND window_closes_at IS NOT NULL"""
+
+
+def _respect_windows(session: Session, campaign_id: UUID, now: dt.datetime) -> None:
+    """Move resumed mails, due now, to their next window: tomorrow's must not go tonight."""
+    ids = [row[0] for row in session.execute(_WINDOWED, (campaign_id,)).fetchall()]
+    moves = windows.reopen(session, ids, now)
+    transitions.reschedule(session, [move for move in moves if move[1] > now])
 
 
 _START_DUE = """

@@ -157,14 +157,14 @@ def _claim(session: Session, shares: dict[UUID, int], now: dt.datetime) -> list[
             variables=r[10],
             lead_status=r[11],
         )
-        for r in session.execute(_CLAIM, binds).fetchall()
+        for r in session.execute(_CLAIM, binds, binary=True).fetchall()
     ]
 
 
 # psycopg reads no infinity: a parked mail has no time. One probe of the primary key each.
 _PREVIOUS = """
 SELECT id, status, sent_at, CASE WHEN due_at < 'infinity' THEN due_at END
-FROM emails WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s"""
+FROM emails WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)s AND %(high)s"""
 
 
 def _previous(session: Session, batch: Sequence[Enrolled]) -> dict[UUID | None, Previous]:
@@ -175,7 +175,7 @@ def _previous(session: Session, batch: Sequence[Enrolled]) -> dict[UUID | None, 
     binds = {"ids": ids, "low": min(ids), "high": max(ids)}
     return {
         row[0]: Previous(state=State(row[1]), sent_at=row[2], due_at=row[3])
-        for row in session.execute(_PREVIOUS, binds).fetchall()
+        for row in session.execute(_PREVIOUS, binds, binary=True).fetchall()
     }
 
 
@@ -196,11 +196,12 @@ def _advance_all(
     return len(mails)
 
 
+# Arrays and rows go in binary: as text they cost ten times as much.
 _UPDATE = """
 UPDATE enrolments e SET status = u.status, stop_reason = u.reason, account_id = u.account_id,
        steps_planned = u.steps, last_email_id = u.email_id, due_at = u.due_at
-FROM unnest(%(ids)s::uuid[], %(statuses)s::text[], %(reasons)s::text[], %(accounts)s::uuid[],
-            %(steps)s::int[], %(emails)s::uuid[], %(dues)s::timestamptz[])
+FROM unnest(%(ids)b::uuid[], %(statuses)b::text[], %(reasons)b::text[], %(accounts)b::uuid[],
+            %(steps)b::int[], %(emails)b::uuid[], %(dues)b::timestamptz[])
      AS u(id, status, reason, account_id, steps, email_id, due_at)
 WHERE e.id = u.id"""
 _UPDATE_COLUMNS = ("ids", "statuses", "reasons", "accounts", "steps", "emails", "dues")

@@ -105,6 +105,19 @@ def test_a_paused_campaign_parks_its_mails_and_a_resumed_one_goes_on(house):
     assert sequence.plan_due(house.session, house.now, 10) == 1
 
 
+def test_a_resumed_campaign_keeps_to_its_windows(house):
+    house.leads(2)
+    opens = (house.now + 2 * HOUR).time().replace(second=0, microsecond=0)
+    closes = (house.now + 3 * HOUR).time().replace(second=0, microsecond=0)
+    house.start(more=f"window: {{start: '{opens:%H:%M}', end: '{closes:%H:%M}'}}")
+    sequence.plan_due(house.session, house.now, 10)
+    planned = {mail.due_at for mail in house.mails()}
+    house.do(campaigns.pause)
+    house.do(campaigns.resume)
+    assert {mail.due_at for mail in house.mails()} == planned
+    assert min(planned) > house.now + HOUR
+
+
 def test_a_campaign_paused_before_its_time_is_scheduled_again(house):
     house.leads(1)
     later = house.now + HOUR
