@@ -52,7 +52,8 @@ class Stage(StrEnum):
 class Timeouts:
     """Hard limits in seconds for one whole reply, not for one read (RFC 5321, 4.5.3.2).
 
-    `dot_s` covers writing the body as well as waiting for its reply.
+    `dot_s` covers writing the body as well as waiting for its reply. After `submit_s` no further
+    mail of one submit begins, so that a slow server cannot outlast the lease of its mails.
     """
 
     connect_s: float = 30.0
@@ -63,6 +64,7 @@ class Timeouts:
     command_s: float = 300.0
     data_s: float = 120.0
     dot_s: float = 600.0
+    submit_s: float = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """A group against the real inbox: every verdict a working server can give."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from app.smtp.connection import Security, Stage
 from app.smtp.journal import read
 from app.smtp.pool import Pool
 from app.smtp.transaction import Verdict
-from tests.smtp.peers import BODY, mail, server_at
+from tests.smtp.peers import BODY, QUICK, mail, server_at
 
 
 @pytest.fixture(params=[True, False], ids=["pipelined", "sequential"])
@@ -116,6 +117,16 @@ def test_a_slow_reply_is_waited_for(inbox, make_group, journal):
     attempts = make_group(inbox.smtp_port).submit([mail(1, "slow+0.2@x.test")], journal)
     assert attempts[0].verdict is Verdict.ACCEPTED
     assert attempts[0].elapsed_ms >= 200
+
+
+def test_mails_that_a_slow_server_leaves_no_time_for_are_untried(inbox, make_group, journal):
+    timeouts = replace(QUICK, submit_s=0.4, dot_s=5)
+    group = make_group(inbox.smtp_port, connections=1, timeouts=timeouts)
+    group.submit([mail(9)], journal)
+    attempts = group.submit([mail(n, f"slow+0.5+{n}@x.test") for n in range(5)], journal)
+    assert attempts[0].verdict is Verdict.ACCEPTED
+    assert verdicts(attempts[2:]) == [Verdict.UNTRIED] * 3
+    assert attempts[4].text == "The time for this batch is over."
 
 
 def test_the_dialogue_tells_every_reply_with_its_time(inbox, make_group, journal):
