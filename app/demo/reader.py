@@ -4,7 +4,8 @@ import heapq
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from app.clock import monotonic_s, utc_now
 from app.demo.audience import Act, Deed, acts
@@ -13,6 +14,9 @@ from app.demo.proof import Arrival
 from app.errors import DependencyUnavailable, MailqueueError
 
 _POLL_S = 0.25
+_PATIENCE_S = 20.0
+
+Answer = TypeVar("Answer")
 
 
 class Readers(threading.Thread):
@@ -42,7 +46,7 @@ class Readers(threading.Thread):
         """Poll and act until `stop`; an error ends the thread and is kept."""
         try:
             while not self._stopped.is_set():
-                page = self._mailbox.after(self._after)
+                page = self._patiently(lambda: self._mailbox.after(self._after))
                 for mail in page:
                     self._take(mail)
                     self._act(monotonic_s())
@@ -75,7 +79,7 @@ class Readers(threading.Thread):
         planned = acts(mail.recipient, step)
         if not planned:
             return
-        contents = self._mailbox.contents(mail.seq)
+        contents = self._patiently(lambda: self._mailbox.contents(mail.seq))
         for act in planned:
             due_s = monotonic_s() + act.delay_s
             entry = (due_s, next(self._order), act, mail.recipient, step, contents)
@@ -100,13 +104,24 @@ class Readers(threading.Thread):
                 body = "List-Unsubscribe=One-Click"
         if url is None:
             raise DependencyUnavailable(f"A mail has nothing to {act.deed}.", why="No such URL.")
-        status, _ = request(method, url, act.user_agent, body)
+        target = url
+        status, _ = self._patiently(lambda: request(method, target, act.user_agent, body))
         self.requests += 1
         if status != expected:
             raise DependencyUnavailable(
                 f"{method} to {act.deed} answered {status}, not {expected}.",
                 fix="Look into the tracking process's log.",
             )
+
+    def _patiently(self, call: Callable[[], Answer]) -> Answer:
+        """Return what `call` answers, trying again while a process is being restarted."""
+        ends_s = monotonic_s() + _PATIENCE_S
+        while True:
+            try:
+                return call()
+            except DependencyUnavailable:
+                if monotonic_s() > ends_s or self._stopped.wait(_POLL_S):
+                    raise
 
     def _note(self, act: Act, recipient: str, step: int) -> None:
         names = {Deed.OPEN: "opened", Deed.CLICK: "clicked", Deed.UNSUBSCRIBE: "unsubscribed"}
