@@ -6,6 +6,7 @@ for the journal and `writes` for the sockets, and the caller does the first befo
 """
 
 import math
+import time
 from collections.abc import Sequence
 
 from app.smtp.connection import Connection, ServerUnusable, Stage, Timeouts
@@ -37,6 +38,11 @@ class Dialogue:
         self.limits_s |= {_DATA: timeouts.data_s, _DOT: timeouts.dot_s}
         self._fates = fates
         self._max_mails = max_mails or math.inf
+        self._last_call = time.monotonic() + timeouts.submit_s
+
+    def is_over(self, now: float) -> bool:
+        """Return whether the time in which mails of this submit may begin has passed."""
+        return now >= self._last_call
 
     def is_spent(self, connection: Connection) -> bool:
         """Return whether a connection has carried as many mails as it may."""
@@ -153,7 +159,7 @@ class Dialogue:
         self.progress += 1
 
     def _take(self, connection: Connection, now: float) -> Transaction | None:
-        if self.halted is not None or connection.mails >= self._max_mails:
+        if self.halted is not None or self.is_over(now) or self.is_spent(connection):
             return None
         return self._fates.take(connection, now)
 

@@ -39,7 +39,6 @@ class Dispatch:
         self._reason = ServerUnusable("No connection was opened.", stage=Stage.CONNECT)
         self._rounds = 0
         self._progress_seen = 0
-        self._last_call = time.monotonic() + server.timeouts.submit_s
 
     def run(self) -> list[Attempt]:
         """Drive the connections until every mail has a fate; returns them in order."""
@@ -69,7 +68,7 @@ class Dispatch:
 
     def _employ(self, now: float) -> None:
         """Give idle connections work, open more where there is too much, give up where none is."""
-        if now >= self._last_call:
+        if self._dialogue.is_over(now):
             self._fates.give_up(
                 ServerUnusable("The time for this batch is over.", stage=Stage.LOCAL)
             )

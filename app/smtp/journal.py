@@ -43,7 +43,7 @@ class Journal:
     def __init__(self, directory: Path, limit_bytes: int = _LIMIT_BYTES) -> None:
         self.name = f"{os.getpid()}-{os.urandom(6).hex()}"
         self.path = directory / f"{self.name}{_SUFFIX}"
-        self._limit_bytes = limit_bytes
+        self._limit_bytes = self._rewrite_at = limit_bytes
         self._lock = threading.Lock()
         self._open: set[bytes] = set()
         self._size = 0
@@ -68,7 +68,7 @@ class Journal:
         """Forget rows whose outcome is committed; rewrites the file when it has grown large."""
         with self._lock:
             self._open.difference_update(identifier.encode() for identifier in ids)
-            if self._size > self._limit_bytes:
+            if self._size > self._rewrite_at:
                 self._rewrite()
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class Journal:
         os.close(self._fd)
         self._fd = fd
         self._size = len(kept)
-        self._limit_bytes = max(self._limit_bytes, 2 * self._size)
+        self._rewrite_at = max(self._limit_bytes, 2 * self._size)
 
 
 def dead(directory: Path) -> Iterator[Path]:

@@ -124,6 +124,21 @@ class Peer:
 Script = Callable[[Peer], None]
 
 
+def wait_for_the_end(peer: Peer) -> None:
+    with contextlib.suppress(OSError):
+        while peer.sock.recv(65_536):
+            pass
+
+
+def behaved(peer: Peer) -> None:
+    """Take every mail, one connection long, pipelined or not."""
+    peer.greet("PIPELINING")
+    while True:
+        peer.take_envelope()
+        peer.body()
+        peer.say("250 2.0.0 Ok\n")
+
+
 class ScriptedServer:
     """Plays one script per connection, in order; the last one is repeated."""
 

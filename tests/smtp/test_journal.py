@@ -1,6 +1,7 @@
 """The attempt journal: what survives a kill, and what is let go."""
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -109,10 +110,11 @@ def test_threads_never_tear_each_others_lines(tmp_path):
     with contextlib.closing(Journal(tmp_path, limit_bytes=5_000)) as journal:
 
         def work(letter):
-            for fence in range(300):
-                journal.claim([letter * 32])
-                journal.write(f"S {letter * 32} {fence}\n".encode())
-                journal.settled([letter * 32])
+            for number in range(300):
+                identifier = f"{letter}{number:031}"
+                journal.claim([identifier])
+                journal.write(f"S {identifier} 1\n".encode())
+                journal.settled([identifier])
 
         threads = [threading.Thread(target=work, args=(letter,)) for letter in "abcd"]
         for thread in threads:
@@ -120,7 +122,8 @@ def test_threads_never_tear_each_others_lines(tmp_path):
         for thread in threads:
             thread.join()
         assert journal.path.stat().st_size < 6_000
-        assert len(read(journal.path).claimed) <= 4
+        lines = journal.path.read_text().splitlines()
+        assert all(re.fullmatch(r"C( [a-d]\d{31})*|S [a-d]\d{31} 1", line) for line in lines)
 
 
 def test_a_directory_that_cannot_be_written_is_told_in_words(tmp_path):
