@@ -172,7 +172,7 @@ def _lines_of(ids: set[bytes], data: bytes) -> bytes:
         for line in data.splitlines(keepends=True)
         if line[:1] in b"SR" and line.split(b" ", 2)[1] in ids
     ]
-    return b"".join([b"C %b\n" % b" ".join(sorted(ids)), *kept])
+    return b"".join([*[b"C %b\n" % key for key in sorted(ids)], *kept])
 
 
 def _unwritable(path: Path, error: OSError) -> DependencyUnavailable:
