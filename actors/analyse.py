@@ -1,7 +1,7 @@
 """analyse: fold counter deltas into minute buckets, until none is left."""
 
 from actors import runtime
-from actors.declare import stage_actor
+from actors.declare import tick_actor
 from app.analytics import rollups
 from app.log import Event, logger
 from app.queueing.payloads import TickPayload
@@ -19,4 +19,4 @@ def fold_stats(payload: TickPayload) -> None:
         logger().info(Event.STATS_FOLDED, deltas=total, reason=payload.reason)
 
 
-stage_actor(MAINTENANCE, None, fold_stats, TickPayload)
+tick_actor(MAINTENANCE, fold_stats)

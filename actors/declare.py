@@ -3,20 +3,23 @@
 `actors/__init__.py` calls `set_broker()` first and imports every stage after that.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import dramatiq
+import psycopg
 from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
 
 from actors.middleware import Context, LadderRetries, WorkerBoot
 from app.config import settings
 from app.db.session import close_thread_session, thread_session
-from app.errors import MessageMalformed
+from app.errors import DependencyUnavailable, MessageMalformed
+from app.log import Event, logger
 from app.queueing import dead_letters
 from app.queueing.broker import LadderBroker
 from app.queueing.messages import OrjsonEncoder
-from app.queueing.payloads import Payload, parse
+from app.queueing.payloads import Payload, TickPayload, parse
 from app.queueing.steps import Lane, Step
 
 P = TypeVar("P", bound=Payload)
@@ -91,6 +94,22 @@ def stage_actor(
         max_retries=step.retries,
     )
     return declare(receive)
+
+
+def tick_actor(step: Step, fn: Callable[[TickPayload], None]) -> dramatiq.Actor[Any, None]:
+    """Declare `fn` as an actor of the clock: a tick that fails for want of a service is dropped.
+
+    The next tick does what this one could not; a dead letter of it would help nobody.
+    """
+
+    @functools.wraps(fn)
+    def attempt(payload: TickPayload) -> None:
+        try:
+            fn(payload)
+        except (psycopg.OperationalError, DependencyUnavailable) as error:
+            logger().warning(Event.TICK_FAILED, actor=fn.__name__, error=str(error))
+
+    return stage_actor(step, None, attempt, TickPayload)
 
 
 def lane_actors(

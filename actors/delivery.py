@@ -20,6 +20,7 @@ from app.ids import new_ids
 from app.lifecycle import attempts, chunks, transitions
 from app.lifecycle.attempts import Outcome
 from app.log import Event, logger
+from app.mail.address import smtputf8_needed
 from app.mail.headers import date_value
 from app.metrics import EMAILS_FINISHED
 from app.policy import suppression
@@ -213,6 +214,7 @@ class Delivery:
             mail_from=self._route.address.encode(),
             rcpt_to=mail.to.encode(),
             render=lambda: self._content.join(mail.slots, date),
+            smtputf8=smtputf8_needed(mail.to),
         )
 
     def _settle_from_journal(self, held: Mapping[UUID, Claimed]) -> None:

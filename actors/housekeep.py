@@ -3,7 +3,7 @@
 import datetime as dt
 
 from actors import runtime
-from actors.declare import on_boot, stage_actor
+from actors.declare import on_boot, tick_actor
 from actors.schedule import assemble_message
 from app.clock import utc_now
 from app.db.session import Session
@@ -82,4 +82,4 @@ def _expire(session: Session, review: Review) -> None:
 
 
 on_boot.append(settle_journals)
-stage_actor(MAINTENANCE, None, sweep, TickPayload)
+tick_actor(MAINTENANCE, sweep)

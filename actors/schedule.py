@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from actors import runtime
-from actors.declare import stage_actor
+from actors.declare import tick_actor
 from app.campaigns import campaigns, sequence, windows
 from app.clock import monotonic_s, utc_now
 from app.config import Settings, settings
@@ -227,4 +227,4 @@ def _publish(session: Session, released: Sequence[Chunk]) -> None:
         logger().warning(Event.DEPENDENCY_LOST, dependency="rabbitmq", error=str(error))
 
 
-stage_actor(SCHEDULE, None, schedule_tick, TickPayload)
+tick_actor(SCHEDULE, schedule_tick)

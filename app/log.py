@@ -42,6 +42,7 @@ class Event(StrEnum):
     SPOOL_GREW = "spool.grew"
     SPOOL_DRAINED = "spool.drained"
     STATS_FOLDED = "stats.folded"
+    TICK_FAILED = "tick.failed"
 
 
 def configure(level: str, fmt: str) -> None:

@@ -13,6 +13,7 @@ COMMANDS = {
     "up": commands.up,
     "test": commands.test,
     "demo": commands.demo,
+    "bench": commands.bench,
     "services": commands.only_services,
     "mailqueue": inspect.mailqueue,
     "status": inspect.status,
@@ -27,6 +28,7 @@ USAGE = """\
 ./run up [--fresh]         services, migrations, sample data and all processes; Ctrl-C stops them
 ./run test [pytest args]   the tests, on services of their own; beside `up` if you like
 ./run demo                 a campaign from import to funnel, then its numbers; exits
+./run bench [--leads N]    a campaign at scale, measured: import, plan, release, send, memory
 ./run services [command]   only PostgreSQL, RabbitMQ and Redis, as long as the command runs
 ./run mailqueue ...        the command line, against the stack of `up`
 ./run restart NAME [STACK] [--kill]   one process of `up` (or another stack), in the middle of it all

@@ -68,6 +68,17 @@ def test(words: list[str]) -> int:
         return _keep_logs_of_failure(stack, code)
 
 
+def bench(words: list[str]) -> int:
+    """Measure a campaign at scale on services as durable as production; words go to the bench."""
+    with (
+        _throwaway("bench", Life.MEASURED) as (stack, supervisor),
+        services(stack, supervisor) as found,
+    ):
+        env = _throwaway_environment(stack, found)
+        code = supervisor.complete(fleet.one_shot(("infra.load.campaign", *words), env))
+        return _keep_logs_of_failure(stack, code)
+
+
 def only_services(words: list[str]) -> int:
     """Run only the three services until Ctrl-C, or as long as the command given takes."""
     place = places.place("services")
@@ -93,7 +104,7 @@ def with_workers(words: list[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _throwaway(kind: str) -> Iterator[tuple[Stack, Supervisor]]:
+def _throwaway(kind: str, life: Life = Life.THROWAWAY) -> Iterator[tuple[Stack, Supervisor]]:
     """Own a stack on free ports in a folder of its own; folders of dead launchers are removed."""
     for leftover in LOCAL.glob(f"{kind}-*"):
         old = Place(root=leftover)
@@ -101,7 +112,7 @@ def _throwaway(kind: str) -> Iterator[tuple[Stack, Supervisor]]:
             remove_data(old)
             shutil.rmtree(leftover, ignore_errors=True)
     place = places.place(f"{kind}-{os.getpid()}")
-    stack = Stack(place=place, ports=ports.throwaway(), life=Life.THROWAWAY)
+    stack = Stack(place=place, ports=ports.throwaway(), life=life)
     with places.claimed(place), Supervisor(place.logs) as supervisor:
         yield stack, supervisor
     if not (place.root / _FAILED).exists():

@@ -15,10 +15,16 @@ from infra.local.terminal import say
 
 
 class Life(StrEnum):
-    """How long a stack's data lives."""
+    """How long a stack's data lives; `measured` is as durable as production and then removed."""
 
     KEPT = "kept"
+    MEASURED = "measured"
     THROWAWAY = "throwaway"
+
+    @property
+    def is_durable(self) -> bool:
+        """Tell whether the services must survive a crash while they run."""
+        return self is not Life.THROWAWAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +53,7 @@ def services(stack: Stack, supervisor: Supervisor) -> Iterator[dict[str, str]]:
             yield _environment(stack, urls)
     finally:
         supervisor.stop()
-        if stack.life is Life.THROWAWAY:
+        if stack.life is not Life.KEPT:
             remove_data(stack.place)
 
 
@@ -99,14 +105,14 @@ def _start_rabbitmq(stack: Stack, supervisor: Supervisor) -> _Start:
     epmd, node = rabbitmq.prepare(stack.place, stack.ports)
     mapper = supervisor.start(epmd)
     supervisor.wait_until(mapper, lambda: is_answering(stack.ports["epmd"]), 10)
-    if stack.life is Life.THROWAWAY:
+    if not stack.life.is_durable:
         node = rabbitmq.stopped_by_kill(node)
     child = supervisor.start(node)
     return _Start(child=child, is_ready=lambda: rabbitmq.is_ready(stack.ports), limit_s=120)
 
 
 def _start_postgres(stack: Stack, supervisor: Supervisor) -> _Start:
-    settings = {} if stack.life is Life.KEPT else postgres.THROWAWAY_SETTINGS
+    settings = {} if stack.life.is_durable else postgres.THROWAWAY_SETTINGS
     port = stack.ports["postgres"]
     server = postgres.prepare(stack.place, port, settings)
     child = supervisor.start(server)
@@ -114,7 +120,7 @@ def _start_postgres(stack: Stack, supervisor: Supervisor) -> _Start:
 
 
 def _start_redis(stack: Stack, supervisor: Supervisor) -> _Start:
-    append_only = "yes" if stack.life is Life.KEPT else "no"
+    append_only = "yes" if stack.life.is_durable else "no"
     port = stack.ports["redis"]
     child = supervisor.start(redis.prepare(stack.place, port, append_only))
     return _Start(child=child, is_ready=lambda: redis.is_ready(port), limit_s=60)
