@@ -87,12 +87,6 @@ class Settings(BaseSettings):
     )
     release_batch: int = Field(4_000, ge=1, description="E-mails one release statement takes.")
     chunk_size: int = Field(200, ge=1, le=1_000, description="E-mails one message carries.")
-    smtp_connections: int = Field(
-        8,
-        ge=1,
-        le=64,
-        description="Pipelined connections one sender thread opens to one account.",
-    )
     smtp_allowed_networks: str = Field(
         "",
         description="Networks SMTP hosts may be in besides public ones, comma-separated CIDR "
