@@ -47,7 +47,10 @@ def test_a_value_with_spaces_survives(tmp_path: Path, monkeypatch: pytest.Monkey
     assert Settings(_env_file=file).helo_name == "a # b"
 
 
-def test_init_writes_a_private_file_with_fresh_secrets(tmp_path: Path) -> None:
+def test_init_writes_a_private_file_with_fresh_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MAILQUEUE_CRON_SECRET", raising=False)
     paths = [tmp_path / "one", tmp_path / "two"]
     for path in paths:
         assert run("init", "--file", str(path)).exit_code == 0
