@@ -70,6 +70,11 @@ class Delivery:
         }
         self._settle_limits(request, grant, [m for m in going if m.email_id not in tried])
 
+    @property
+    def answered(self) -> int:
+        """How many mails the server has answered, whatever it said."""
+        return self.tally["sent"] + self.tally["deferred"] + self.tally["failed"]
+
     def record(self) -> None:
         """Record what is pending, however long PostgreSQL is away; a repeat changes nothing."""
         pending, bounced = self._pending, self._bounced

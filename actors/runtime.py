@@ -7,6 +7,7 @@ import functools
 import threading
 from pathlib import Path
 
+from actors.turnstile import Turnstile
 from app.config import settings
 from app.db.session import Session, thread_session
 from app.policy.rate_limits import RateLimiter
@@ -77,6 +78,12 @@ def surroundings() -> Surroundings:
 def smtp_pool() -> Pool:
     """Return the process's SMTP connections: each thread drives a group of its own per server."""
     return Pool()
+
+
+@functools.cache
+def turnstile() -> Turnstile:
+    """Return who may enter which SMTP server in this process."""
+    return Turnstile(settings().worker_threads)
 
 
 def worker_name() -> str:

@@ -23,6 +23,8 @@ from app.sending.route import Route
 
 _ROUTE_AGE_S = 2.0  # limits change while a campaign runs: they hold within seconds
 _PAUSED_FOR = dt.timedelta(minutes=1)
+_SLOW_FOR = dt.timedelta(minutes=1)
+_PATIENCE_S = 5.0  # how long a thread waits for its turn at a server that answers
 
 _routes: dict[tuple[object, object], tuple[float, Route]] = {}
 
@@ -39,12 +41,30 @@ def send(payload: SendPayload) -> None:
         reason = "the account, its queue or its app is paused"
         delivery.hold_back(payload.mails, utc_now() + _PAUSED_FOR, reason)
         return
+    with runtime.turnstile().passing(_door(route), _PATIENCE_S) as may_pass:
+        if may_pass:
+            _send_lots(payload, route, delivery)
+        else:
+            reason = "the SMTP server is slow; other mail goes first"
+            delivery.hold_back(payload.mails, utc_now() + _SLOW_FOR, reason)
+    logger().debug(Event.CHUNK_SENT, chunk_id=str(payload.chunk_id), **delivery.tally)
+
+
+def _send_lots(payload: SendPayload, route: Route, delivery: Delivery) -> None:
+    answered = 0
     try:
         for lot in _lots(payload.mails, 1 if route.min_gap_ms else route.micro_batch):
             delivery.send(lot)
+            if delivery.answered > answered:
+                answered = delivery.answered
+                runtime.turnstile().moved(_door(route))
     finally:
         delivery.record()
-    logger().debug(Event.CHUNK_SENT, chunk_id=str(payload.chunk_id), **delivery.tally)
+
+
+def _door(route: Route) -> tuple[object, ...]:
+    """Return what may hang: a host, for one login; tenants of a provider do not share a fate."""
+    return route.server.host, route.server.port, route.server.username
 
 
 def _route(session: Session, payload: SendPayload) -> Route:

@@ -78,7 +78,9 @@ class Settings(BaseSettings):
         description="Local disk for attempt journals and the tracking spool; must survive restarts.",
     )
     worker_processes: int = Field(2, description="Dramatiq worker processes under `mailqueue up`.")
-    worker_threads: int = Field(2, description="Threads in each worker process.")
+    worker_threads: int = Field(
+        4, ge=1, description="Threads in each worker process; one stays free of any slow server."
+    )
     clock_interval_ms: int = Field(500, ge=50, description="Time between two scheduling passes.")
     in_flight_limit: int = Field(
         20_000,

@@ -42,9 +42,9 @@ class Sender:
 
 @pytest.fixture
 def make_sender(session: Session, inbox: Inbox) -> Callable[..., Sender]:
-    def make(**limits: Any) -> Sender:
+    def make(port: int = inbox.smtp_port, **limits: Any) -> Sender:
         app_id = make_app(session).id
-        account = make_account(session, app_id, server={"port": inbox.smtp_port}, **limits)
+        account = make_account(session, app_id, server={"port": port}, **limits)
         fields = {
             "account_id": account.id,
             "template_version_id": make_template_version(session, app_id),

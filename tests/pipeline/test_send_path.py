@@ -10,6 +10,7 @@ import pytest
 from app.clock import utc_now
 from app.db.session import connect
 from app.ids import new_id
+from app.inbox import Inbox
 from app.lifecycle import events, ledger
 from app.policy.suppression import Reason, add
 from app.privacy import address_hash
@@ -282,3 +283,31 @@ def _state(session, email_id):
 def _after_pass(run_pass, statuses) -> bool:
     run_pass()
     return not {"scheduled", "queued", "sending"} & statuses().keys()
+
+
+def test_a_hanging_server_does_not_hold_up_another_apps_mail(
+    session, make_sender, run_pass, fleet, until, tmp_path
+) -> None:
+    with Inbox(tmp_path / "hanging") as elsewhere:
+        _hang(session, make_sender, run_pass, fleet, until, elsewhere)
+
+
+def _hang(session, make_sender, run_pass, fleet, until, elsewhere) -> None:
+    hanging, fine = make_sender(elsewhere.smtp_port), make_sender()
+    for _ in range(4):  # more chunks than the fleet has threads
+        version = make_template_version(session, hanging.app_id)
+        fields = hanging.fields | {"template_version_id": version}
+        for _ in range(10):
+            make_email(session, hanging.app_id, to_email="hang-after-data@a.com", **fields)
+    fleet.start()
+    run_pass()
+    until(lambda: "sending" in [_state(session, i)[0] for i in _ids(session, hanging.app_id)])
+    email_id = make_email(session, fine.app_id, **fine.fields)
+    run_pass()
+    until(lambda: _state(session, email_id)[0] == "sent", 15)
+    fleet.kill()
+
+
+def _ids(session, app_id):
+    rows = session.execute("SELECT id FROM emails WHERE app_id = %s", (app_id,)).fetchall()
+    return [row[0] for row in rows]
