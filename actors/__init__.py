@@ -1,8 +1,8 @@
 """The pipeline: `dramatiq actors` runs every stage, `dramatiq actors -Q send.high` any part.
 
-schedule -> assemble -> send -> track -> analyse; housekeep looks after what nobody finished. Each
-file is thin and opens the room of the same name in `app/`. The broker is set before any stage is
-declared, because declaring an actor needs one.
+schedule -> assemble -> send -> track -> analyse; housekeep looks after what nobody finished, books
+balances what was. Each file is thin and opens the room of the same name in `app/`. The broker is
+set before any stage is declared, because declaring an actor needs one.
 """
 
 from actors.declare import on_boot, set_broker
@@ -12,6 +12,7 @@ broker = set_broker()
 from actors import (  # noqa: E402 - the broker comes first
     analyse,
     assemble,
+    books,
     housekeep,
     process,
     schedule,
@@ -22,6 +23,7 @@ from actors import (  # noqa: E402 - the broker comes first
 __all__ = [
     "analyse",
     "assemble",
+    "books",
     "broker",
     "housekeep",
     "on_boot",

@@ -17,4 +17,8 @@ HITS = Counter("mailqueue_hits", "Tracking hits accepted by this process.", ["ki
 HITS_UNSPOOLED = Counter("mailqueue_hits_unspooled", "Hits the local disk did not take.")
 HITS_DISCARDED = Counter("mailqueue_hits_discarded", "Spooled lines that are no hit.")
 SPOOL_BYTES = Gauge("mailqueue_spool_bytes", "Tracking hits waiting on local disk.")
-LEDGER_OFF = Gauge("mailqueue_ledger_off", "E-mails the books are off by (0 is right).")
+LEDGER_OFF = Gauge(
+    "mailqueue_ledger_off",
+    "E-mails the books are off by (0 is right).",
+    multiprocess_mode="mostrecent",
+)

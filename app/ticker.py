@@ -105,11 +105,12 @@ class Timetable:
 
 
 def beats(interval_ms: int) -> tuple[Beat, ...]:
-    """Return what the clock repeats: scheduling passes, rollups, sweeps."""
+    """Return what the clock repeats: scheduling passes, rollups, sweeps, the ledger check."""
     return (
         Beat(actor="schedule_tick", queue=SCHEDULE.queue, every_s=interval_ms / 1000),
         Beat(actor="fold_stats", queue=MAINTENANCE.queue, every_s=5.0),
         Beat(actor="sweep", queue=MAINTENANCE.queue, every_s=10.0),
+        Beat(actor="check_books", queue=MAINTENANCE.queue, every_s=60.0),
     )
 
 

@@ -4,6 +4,7 @@
 mail is handled (emails): two independent counts, so that the balance can fail.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from app.lifecycle.states import ACCEPTED, WAITING, State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The balance of one campaign or app. `sent` counts every accepted mail, bounced ones too."""
+    """The balance of one campaign, batch or app. `sent` counts every accepted mail, bounced ones too."""
 
     planned: int
     sent: int
@@ -34,6 +35,13 @@ class Ledger:
 _CAMPAIGN_PLANNED = "SELECT coalesce(sum(steps_planned), 0) FROM enrolments WHERE campaign_id = %s"
 _CAMPAIGN_STATES = "SELECT status, count(*) FROM emails WHERE campaign_id = %s GROUP BY 1"
 
+# Addresses accepted but not expanded yet wait, although no e-mail stands for them.
+_BATCH_PLANNED = "SELECT accepted FROM batches WHERE id = %(batch)s"
+_BATCH_STATES = """
+SELECT status, count(*) FROM emails WHERE batch_id = %(batch)s GROUP BY 1
+UNION ALL
+SELECT 'scheduled', accepted - expanded FROM batches WHERE id = %(batch)s"""
+
 _APP_PLANNED = """
 SELECT (SELECT coalesce(sum(steps_planned), 0) FROM enrolments WHERE app_id = %(app)s)
      + (SELECT coalesce(sum(recipients), 0) FROM messages WHERE app_id = %(app)s)"""
@@ -43,6 +51,11 @@ _APP_STATES = "SELECT status, count(*) FROM emails WHERE app_id = %(app)s GROUP 
 def of_campaign(session: Session, campaign_id: UUID) -> Ledger:
     """Return the balance of one campaign, both counts from one snapshot."""
     return _balance(session, _CAMPAIGN_PLANNED, _CAMPAIGN_STATES, (campaign_id,))
+
+
+def of_batch(session: Session, batch_id: UUID) -> Ledger:
+    """Return the balance of one batch (index emails_batch)."""
+    return _balance(session, _BATCH_PLANNED, _BATCH_STATES, {"batch": batch_id})
 
 
 def of_app(session: Session, app_id: UUID) -> Ledger:
@@ -56,14 +69,16 @@ def _balance(
     with session.transaction():
         session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         total = session.execute(planned, binds).fetchone()
-        by_state = {State(r[0]): int(r[1]) for r in session.execute(states, binds).fetchall()}
+        by_state: Counter[State] = Counter()
+        for status, count in session.execute(states, binds).fetchall():
+            by_state[State(status)] += int(count)
     return Ledger(
         planned=int(total[0]) if total else 0,
-        sent=sum(by_state.get(state, 0) for state in ACCEPTED),
-        failed=by_state.get(State.FAILED, 0),
-        suppressed=by_state.get(State.SUPPRESSED, 0),
-        cancelled=by_state.get(State.CANCELLED, 0),
-        expired=by_state.get(State.EXPIRED, 0),
-        unknown=by_state.get(State.UNKNOWN, 0),
-        waiting=sum(by_state.get(state, 0) for state in WAITING),
+        sent=sum(by_state[state] for state in ACCEPTED),
+        failed=by_state[State.FAILED],
+        suppressed=by_state[State.SUPPRESSED],
+        cancelled=by_state[State.CANCELLED],
+        expired=by_state[State.EXPIRED],
+        unknown=by_state[State.UNKNOWN],
+        waiting=sum(by_state[state] for state in WAITING),
     )
