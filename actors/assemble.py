@@ -5,13 +5,15 @@ the rest on as encoded slots of the compiled template version. Writes only what 
 """
 
 from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 from actors import runtime
 from actors.content import compiled, sheet_of
 from actors.declare import lane_actors
 from app.assembly.compose import Compiled, Recipient
 from app.assembly.recipients import Waiting, waiting
-from app.campaigns import campaigns
+from app.campaigns import halts
+from app.clock import utc_now
 from app.db.session import Session
 from app.errors import InputInvalid, MissingVariables
 from app.lifecycle import chunks, transitions
@@ -28,17 +30,21 @@ _MESSAGE_CHARACTERS = 256_000
 def assemble(payload: AssemblePayload) -> None:
     """Turn one released chunk into send messages; safe to run twice."""
     session = runtime.session()
-    if payload.campaign_id and campaigns.is_paused(session, payload.campaign_id):
-        parked = transitions.hold_back(
-            session, payload.email_ids, due_at="infinity", reason="campaign paused"
-        )
-        chunks.settle(session, payload.chunk_id, parked)
+    if payload.campaign_id and halts.halt(
+        session, payload.campaign_id, payload.chunk_id, payload.email_ids
+    ):
         return
+    people = waiting(session, payload.email_ids)
+    # What was stopped since its release counts as finished, or it would fill the space in flight.
+    chunks.settle(session, payload.chunk_id, len(payload.email_ids) - len(people))
+    _hand_back(session, payload, [person.email_id for person in people if person.is_late])
     content = compiled(session, sheet_of(payload))
     mails: list[AssembledMail] = []
     suppressed: list[tuple[Waiting, str]] = []
     unrenderable: list[tuple[Waiting, str]] = []
-    for person in waiting(session, payload.email_ids):
+    for person in people:
+        if person.is_late:
+            continue
         if person.is_suppressed:
             suppressed.append((person, "the recipient is on the suppression list"))
             continue
@@ -49,6 +55,15 @@ def assemble(payload: AssemblePayload) -> None:
     _stop(session, payload, suppressed, State.SUPPRESSED)
     _stop(session, payload, unrenderable, State.FAILED)
     _hand_on(payload, mails)
+
+
+def _hand_back(session: Session, payload: AssemblePayload, late: Sequence[UUID]) -> None:
+    """Return what is late to the schedule: the next pass postpones or expires it."""
+    if not late:
+        return
+    with session.transaction():
+        back = transitions.hold_back(session, late, due_at=utc_now(), reason="released too late")
+        chunks.settle(session, payload.chunk_id, back)
 
 
 def _assembled(payload: AssemblePayload, content: Compiled, person: Waiting) -> AssembledMail:

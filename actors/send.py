@@ -12,7 +12,7 @@ from actors import runtime
 from actors.content import compiled, sheet_of
 from actors.declare import lane_actors
 from actors.delivery import Delivery
-from app.campaigns import campaigns
+from app.campaigns import halts
 from app.clock import monotonic_s, utc_now
 from app.db.session import Session
 from app.log import Event, logger
@@ -34,8 +34,9 @@ def send(payload: SendPayload) -> None:
     session = runtime.session()
     route = _route(session, payload)
     delivery = Delivery(payload, route, compiled(session, sheet_of(payload)))
-    if payload.campaign_id and campaigns.is_paused(session, payload.campaign_id):
-        delivery.hold_back(payload.mails, "infinity", "campaign paused")
+    if payload.campaign_id and halts.halt(
+        session, payload.campaign_id, payload.chunk_id, [mail.email_id for mail in payload.mails]
+    ):
         return
     if not route.is_open:
         reason = "the account, its queue or its app is paused"

@@ -11,7 +11,10 @@ from app.policy.suppression import SUPPRESSED_SQL
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A queued e-mail: its recipient, its variables, and whether it may not be written to."""
+    """A queued e-mail: its recipient, its variables, and whether it may not be written to.
+
+    `is_late`: its sending window has closed or it has expired since it was released.
+    """
 
     email_id: UUID
     to_email: str
@@ -19,10 +22,12 @@ class Waiting:
     to_domain: str
     variables: Mapping[str, Any]
     is_suppressed: bool
+    is_late: bool
 
 
 _WAITING = f"""
-SELECT e.id, e.to_email, e.to_name, e.to_domain, e.variables, {SUPPRESSED_SQL}
+SELECT e.id, e.to_email, e.to_name, e.to_domain, e.variables, {SUPPRESSED_SQL},
+       coalesce(least(e.window_closes_at, e.expires_at) <= now(), false)
 FROM emails e
 WHERE e.id = ANY(%(ids)b) AND e.id BETWEEN %(low)b AND %(high)b AND e.status = 'queued'"""  # noqa: S608 - constants
 
@@ -38,6 +43,7 @@ def waiting(session: Session, email_ids: Sequence[UUID]) -> list[Waiting]:
             to_domain=row[3],
             variables=row[4],
             is_suppressed=row[5],
+            is_late=row[6],
         )
         for row in session.execute(_WAITING, binds).fetchall()
     ]

@@ -129,12 +129,6 @@ def show(session: Session, app_id: UUID, name: str) -> Progress:
     return Progress(campaign=campaign, leads=leads, ledger=of_campaign(session, campaign.id))
 
 
-def is_paused(session: Session, campaign_id: UUID) -> bool:
-    """Tell whether the campaign's mails must wait now."""
-    row = session.execute("SELECT status FROM campaigns WHERE id = %s", (campaign_id,)).fetchone()
-    return row is not None and row[0] == Status.PAUSED
-
-
 def start(session: Session, app_id: UUID, name: str, author: Author, now: dt.datetime) -> Campaign:
     """Enrol the audience; run at once, or at `scheduled_at` when that lies ahead.
 

@@ -48,11 +48,14 @@ class Outcome:
         return "deferred" if self.is_attempt else "untried"
 
 
+# A mail whose window closed, or that expired, while its message waited stays queued: the sweeper has
+# it assembled again, which hands it back to the schedule.
 _CLAIM = """
 UPDATE emails SET status = 'sending', attempt = attempt + 1, starts = starts + 1,
   fence = fence + 1, claimed_by = %(by)s, claimed_at = coalesce(claimed_at, now()),
   lease_until = now() + %(lease)s
 WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND status = 'queued'
+  AND coalesce(least(window_closes_at, expires_at) > now(), true)
 RETURNING id, fence, attempt, created_at, claimed_at"""
 
 # The update is written once; the guard differs between a lease that is held and one that ran out.

@@ -80,6 +80,8 @@ def in_flight(session: Session) -> tuple[int, dict[UUID, int]]:
 
 def settle(session: Session, chunk_id: UUID, finished: int) -> None:
     """Note that `finished` e-mails of a chunk left the stages without an attempt."""
+    if not finished:
+        return
     session.execute(
         "UPDATE released_chunks SET remaining = remaining - %s, touched_at = now() WHERE id = %s",
         (finished, chunk_id),
