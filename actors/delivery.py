@@ -4,11 +4,12 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from uuid import UUID
 
 import psycopg
 
-from actors import runtime
+from actors import admission, runtime
 from actors.waiting import patiently, sleep
 from app.assembly.compose import Compiled
 from app.campaigns import sequence
@@ -23,13 +24,20 @@ from app.log import Event, logger
 from app.mail.address import smtputf8_needed
 from app.mail.headers import date_value
 from app.metrics import EMAILS_FINISHED
-from app.policy import suppression
-from app.policy.rate_limits import AccountLimits, Grant, Limit, Reservation
+from app.policy import pacing, suppression
+from app.policy.limits import Grant, Limit, Reservation
 from app.privacy import address_hash
 from app.queueing.payloads import AssembledMail, SendPayload
 from app.sending import settle
-from app.sending.outcome import SERVER_PAUSE, Claimed, decide, is_hard_bounce, is_server_failure
-from app.sending.route import Route, recent_attempts
+from app.sending.outcome import (
+    SERVER_PAUSE,
+    Claimed,
+    asks_to_slow_down,
+    decide,
+    is_hard_bounce,
+    is_server_failure,
+)
+from app.sending.route import Route
 from app.smtp import journal as journals
 from app.smtp.transaction import Attempt, Envelope, Verdict
 
@@ -48,19 +56,23 @@ class Delivery:
         self._pending: list[Outcome] = []
         self._bounced: list[AssembledMail] = []
         self._server_failed: str | None = None
+        self._paces = route.paces
 
     def send(self, lot: Sequence[AssembledMail]) -> None:
         """Admit, claim and submit one micro-batch; its outcome is recorded with the next claim."""
         if self._server_failed is not None:
             self.hold_back(lot, utc_now() + SERVER_PAUSE, self._server_failed)
             return
-        request = self._request(lot)
+        request = admission.requested(self._route, lot, self._paces, utc_now())
         grant = self._admit(request)
         going = self._divide(lot, grant)
         if not going:
             return
         held = self._claim(going)
         mails = [mail for mail in going if mail.email_id in held]
+        if admission.is_void(request, grant):
+            self._decide(mails, held, admission.untried(len(mails)))
+            return
         results = self._submit(mails, held)
         self._decide(mails, held, results)
         tried = {
@@ -68,7 +80,8 @@ class Delivery:
             for mail, result in zip(mails, results, strict=True)
             if result.verdict is not Verdict.UNTRIED
         }
-        self._settle_limits(request, grant, [m for m in going if m.email_id not in tried])
+        left = [mail for mail in going if mail.email_id not in tried]
+        admission.settle(self._route, request, grant, left)
 
     @property
     def answered(self) -> int:
@@ -102,21 +115,6 @@ class Delivery:
 
     # ---- admit --------------------------------------------------------------------------------
 
-    def _request(self, lot: Sequence[AssembledMail]) -> Reservation:
-        route = self._route
-        return Reservation(
-            app_id=route.app_id,
-            queue_id=route.queue_id,
-            account_id=route.account_id,
-            limits=AccountLimits(
-                hourly_limit=route.hourly_limit,
-                daily_limit=route.daily_limit,
-                min_gap_ms=route.min_gap_ms,
-            ),
-            domains=Counter(mail.domain for mail in lot),
-            queue_per_minute=route.queue_per_minute,
-        )
-
     def _admit(self, request: Reservation) -> Grant:
         """Reserve slots; waits a moment for one that is near, with nothing claimed or pending."""
         grant = self._reserve(request)
@@ -129,27 +127,13 @@ class Delivery:
         return grant
 
     def _reserve(self, request: Reservation) -> Grant:
-        grant = runtime.limiter().reserve(request)
-        if not grant.is_cold:
-            return grant
-        app_id, account_id = request.app_id, request.account_id
-        counts = patiently(lambda session: recent_attempts(session, app_id, account_id))
-        runtime.limiter().seed(account_id, counts)
-        return runtime.limiter().reserve(request)
+        return admission.reserve(request, self._payload.chunk_id)
 
     def _divide(self, lot: Sequence[AssembledMail], grant: Grant) -> list[AssembledMail]:
         """Return the mails that may go; the others wait for the slot the limiter named."""
-        if grant.granted == len(lot):
-            return list(lot)
-        left = dict(grant.by_domain)
-        going, waiting = [], []
-        for mail in lot:
-            if left.get(mail.domain, 0) > 0:
-                left[mail.domain] -= 1
-                going.append(mail)
-            else:
-                waiting.append(mail)
-        self.hold_back(waiting, grant.next_slot_at or utc_now(), f"limit {grant.binding}")
+        going, waiting = admission.divided(lot, grant, self._paces)
+        for (due_at, reason), group in groupby(waiting, key=lambda one: (one.due_at, one.reason)):
+            self.hold_back([one.mail for one in group], due_at, reason)
         return going
 
     # ---- claim --------------------------------------------------------------------------------
@@ -247,19 +231,20 @@ class Delivery:
                 self._bounced.append(mail)
             if is_server_failure(result):
                 self._server_failed = outcome.reason
+        self._slow_down(mails, results)
 
-    def _settle_limits(
-        self, request: Reservation, grant: Grant, untried: Sequence[AssembledMail]
-    ) -> None:
-        """Move the minimum gap past the server's answer; put back what never reached it."""
-        limiter = runtime.limiter()
-        try:
-            if untried:
-                limiter.give_back(request, grant, Counter(mail.domain for mail in untried))
-            elif self._route.min_gap_ms:
-                limiter.sent(self._route.account_id, self._route.min_gap_ms)
-        except DependencyUnavailable as error:
-            logger().warning(Event.DEPENDENCY_LOST, dependency="redis", error=str(error))
+    def _slow_down(self, mails: Sequence[AssembledMail], results: Sequence[Attempt]) -> None:
+        """Slow the domains whose servers ask for it, at once and for every worker."""
+        replies = {
+            mail.domain: f"{result.code} {result.text}"
+            for mail, result in zip(mails, results, strict=True)
+            if asks_to_slow_down(result)
+        }
+        if replies:
+            app_id, now = self._route.app_id, utc_now()
+            patiently(lambda session: pacing.slow(session, app_id, replies, now))
+            self._paces = patiently(lambda session: pacing.paces(session, app_id, now))
+            logger().warning(Event.DOMAIN_SLOWED, app_id=str(app_id), domains=sorted(replies))
 
     # ---- record -------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from actors import runtime
+from actors.capacity import Survey, survey
 from actors.declare import tick_actor
 from app.campaigns import campaigns, sequence, windows
 from app.clock import monotonic_s, utc_now
@@ -22,15 +23,14 @@ from app.lifecycle.chunks import Chunk
 from app.lifecycle.states import State
 from app.log import Event, logger
 from app.metrics import EMAILS_IN_FLIGHT, EMAILS_PLANNED, EMAILS_RELEASED, LATENESS_S
-from app.policy.rate_limits import AccountLimits, AccountQuota
 from app.queueing.messages import Outgoing, encode
 from app.queueing.payloads import AssemblePayload, TickPayload
 from app.queueing.steps import ASSEMBLE, SCHEDULE, Lane, lane_of
 from app.scheduling import due
 from app.scheduling.due import DueAccount, Pick
+from app.scheduling.rooms import admit
 
 _PASS_S = 20.0  # a pass ends in time for the next tick's facts
-_HORIZON_MS = 1_000  # what an account's limits grant within this time is released ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,6 @@ class PassSummary:
 class Released:
     """What one round of a pass released."""
 
-    picked: int
     chunks: tuple[Chunk, ...]
     expired: int
     postponed: int
@@ -107,60 +106,40 @@ def _release_rounds(session: Session, config: Settings) -> Iterator[Released]:
         EMAILS_IN_FLIGHT.set(flying)
         limit = min(config.release_batch, config.in_flight_limit - flying)
         accounts = due.accounts(session) if limit > 0 else []
-        rooms = _rooms(accounts, by_account, limit)
-        done = _release(session, accounts, rooms, limit, config.chunk_size)
-        if done.picked == 0:
+        if not accounts:
+            return
+        try:
+            found = survey(session, config, accounts, by_account, limit)
+        except DependencyUnavailable as error:
+            # What is released now could only wait on the ladder: in the row it goes at once.
+            logger().warning(Event.DEPENDENCY_LOST, dependency="redis", error=str(error))
+            return
+        done = _release(session, accounts, found, config.chunk_size)
+        if not (done.chunks or done.expired or done.postponed):
             return
         _publish(session, done.chunks)
         yield done
 
 
-def _rooms(
-    accounts: Sequence[DueAccount], by_account: dict[UUID, int], limit: int
-) -> dict[UUID, int]:
-    """Return how many mails each account may have released now: slots ahead minus in flight."""
-    quotas = [_quota(account) for account in accounts if account.is_limited]
-    try:
-        capacities = runtime.limiter().peek(quotas, _HORIZON_MS) if quotas else {}
-    except DependencyUnavailable as error:
-        logger().warning(Event.DEPENDENCY_LOST, dependency="redis", error=str(error))
-        capacities = {}
-    rooms = {account.account_id: limit for account in accounts if not account.is_limited}
-    for account_id, capacity in capacities.items():
-        rooms[account_id] = max(0, min(limit, capacity.count - by_account.get(account_id, 0)))
-    return rooms
-
-
-def _quota(account: DueAccount) -> AccountQuota:
-    return AccountQuota(
-        account_id=account.account_id,
-        limits=AccountLimits(
-            hourly_limit=account.hourly_limit,
-            daily_limit=account.daily_limit,
-            min_gap_ms=account.min_gap_ms,
-        ),
-    )
-
-
 def _release(
     session: Session,
     accounts: Sequence[DueAccount],
-    rooms: dict[UUID, int],
-    limit: int,
+    found: Survey,
     chunk_size: int,
 ) -> Released:
     """Pick, sort out and release in one transaction; the messages follow its commit."""
     now = utc_now()
     with session.transaction():
-        picks = due.pick(session, accounts, rooms, limit)
+        picks = due.pick(session, accounts, found.rooms, found.openings.total)
         expired = {p.email_id for p in picks if p.expires_at and p.expires_at <= now}
         late = {p.email_id for p in picks if p.window_closes_at and p.window_closes_at <= now}
         late -= expired
         transitions.stop(
             session, [(i, "expired before it was sent") for i in expired], State.EXPIRED
         )
-        transitions.reschedule(session, windows.reopen(session, sorted(late), now))
-        going = _without(picks, expired | late)
+        going, moves = admit(_without(picks, expired | late), found.openings, now)
+        moves += windows.reopen(session, sorted(late), now)
+        transitions.reschedule(session, moves)
         transitions.release(session, [pick.email_id for pick in going])
         made = tuple(_chunked(going, chunk_size))
         if made:
@@ -168,7 +147,7 @@ def _release(
     if going:
         oldest = min(pick.due_at for pick in going)
         LATENESS_S.observe(max(0.0, (now - oldest).total_seconds()))
-    return Released(picked=len(picks), chunks=made, expired=len(expired), postponed=len(late))
+    return Released(chunks=made, expired=len(expired), postponed=len(moves))
 
 
 def _without(picks: Iterable[Pick], ids: set[UUID]) -> list[Pick]:

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     )
     release_batch: int = Field(4_000, ge=1, description="E-mails one release statement takes.")
     chunk_size: int = Field(200, ge=1, le=1_000, description="E-mails one message carries.")
+    global_per_minute: int = Field(
+        0, ge=0, description="E-mails a minute, at most, over all apps; 0 is no limit."
+    )
     smtp_allowed_networks: str = Field(
         "",
         description="Networks SMTP hosts may be in besides public ones, comma-separated CIDR "

@@ -24,6 +24,7 @@ class Event(StrEnum):
     CLOCK_STOOD_BY = "clock.stood_by"
     DEPENDENCY_LOST = "dependency.lost"
     DEPENDENCY_RETURNED = "dependency.returned"
+    DOMAIN_SLOWED = "domain.slowed"
     EMAIL_STOPPED = "email.stopped"
     HITS_DISCARDED = "hits.discarded"
     HITS_RECORDED = "hits.recorded"

@@ -4,7 +4,8 @@ It is what bounds the mails in flight, and what the sweeper reads instead of an 
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -76,6 +77,29 @@ def in_flight(session: Session) -> tuple[int, dict[UUID, int]]:
     ).fetchall()
     by_account = {row[0]: int(row[1]) for row in rows}
     return sum(by_account.values()), by_account
+
+
+# Opens the payload of each chunk of the limited apps alone: their chunks are few by their limits.
+_WITHIN = """
+SELECT app_id, (payload->>'queue_id')::uuid, sum(remaining)::int FROM released_chunks
+WHERE remaining > 0 AND (app_id = ANY(%(apps)s)
+  OR app_id IN (SELECT app_id FROM queues WHERE id = ANY(%(queues)s)))
+GROUP BY 1, 2"""
+
+
+def in_flight_within(
+    session: Session, app_ids: Collection[UUID], queue_ids: Collection[UUID]
+) -> tuple[Counter[UUID], Counter[UUID]]:
+    """Return how many released e-mails of these apps, and of these queues, are unfinished."""
+    by_app: Counter[UUID] = Counter()
+    by_queue: Counter[UUID] = Counter()
+    if not app_ids and not queue_ids:
+        return by_app, by_queue
+    binds = {"apps": list(app_ids), "queues": list(queue_ids)}
+    for app_id, queue_id, remaining in session.execute(_WITHIN, binds).fetchall():
+        by_app[app_id] += remaining
+        by_queue[queue_id] += remaining
+    return by_app, by_queue
 
 
 def settle(session: Session, chunk_id: UUID, finished: int) -> None:

@@ -1,131 +1,56 @@
 """Sending limits in Redis: one Lua call takes n mails out of every limit at once (DESIGN 9).
 
 account: rolling 60 minutes (61 one-minute cells, the oldest counted in full: never over, at most a
-minute late), UTC day, minimum gap. app, queue, everything, recipient domain: sliding minute. Redis
-is the only clock, unless a caller passes `now_ms`. What is refused consumes nothing.
+minute late), UTC day, minimum gap. app: quotas of the UTC day and month. app, queue, everything,
+recipient domain: sliding minute. Redis is the only clock, unless a caller passes `now_ms`. What is
+refused consumes nothing.
 
-Redis may lose everything: an account with limits but without counts is *cold* and grants nothing
-until `seed()` has rebuilt it from PostgreSQL. Keys of one account share the hash tag `{account}`;
-a Redis Cluster serves limits of accounts, and the limits above them need a single Redis.
+Redis may lose everything, or come back with old counts. Counts belong to an *epoch*; a wiped or
+restarted Redis begins a new one (lua/epoch.lua, `_run`), in which every count is *cold* and grants
+nothing until `seed()` or `seed_app()` has rebuilt it from PostgreSQL. Minutes are too short to be
+rebuilt: they open gradually over the epoch's first minute. One Redis with its replicas, no
+Cluster; maxmemory-policy noeviction.
 """
 
 import datetime as dt
 import functools
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
 from importlib import resources
 from typing import Any
 from uuid import UUID
 
 import redis
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
+from app.clock import monotonic_s
 from app.errors import DependencyUnavailable
+from app.policy.limits import (
+    UNLIMITED,
+    AccountQuota,
+    AppLimits,
+    Capacity,
+    Gate,
+    Grant,
+    Limit,
+    Reservation,
+    Usage,
+    text,
+)
 
-UNLIMITED = 1 << 31  # mails: the capacity of an account without limits
 # A mail reserved under a gap is on its way for so long at most; then its worker is taken for dead.
 HELD_MS = 120_000
+# Who has not claimed by then must not send: after a wipe, counts are read when this has passed.
+GRANT_LIFE_S = 2.0
 
 _TIMEOUT_S = 2.0
 _MINUTE_MS = 60_000
-
-
-class Limit(StrEnum):
-    """Which limit kept a mail back; COLD: the counts of the account have to be rebuilt first."""
-
-    ACCOUNT_HOUR = "account_hour"
-    ACCOUNT_DAY = "account_day"
-    ACCOUNT_GAP = "account_gap"
-    QUEUE = "queue"
-    APP = "app"
-    GLOBAL = "global"
-    DOMAIN = "domain"
-    COLD = "cold"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountLimits:
-    """What one sender may do; None = not limited. `daily_limit` is today's, warm-up included."""
-
-    hourly_limit: int | None = None
-    daily_limit: int | None = None
-    min_gap_ms: int = 0
-
-    @property
-    def is_unlimited(self) -> bool:
-        """Nothing is counted for this account."""
-        return self.hourly_limit is None and self.daily_limit is None and self.min_gap_ms == 0
-
-    def argv(self) -> list[str | int]:
-        """Return the limits as the scripts read them."""
-        return [_text(self.hourly_limit), _text(self.daily_limit), self.min_gap_ms]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reservation:
-    """Who wants to send how much now. `domains`: wanted mails by recipient domain, in order.
-
-    `domain_limits` are mails a minute; a domain that is not listed is not limited.
-    """
-
-    app_id: UUID
-    queue_id: UUID
-    account_id: UUID
-    limits: AccountLimits
-    domains: Mapping[str, int]
-    queue_per_minute: int | None = None
-    app_per_minute: int | None = None
-    global_per_minute: int | None = None
-    domain_limits: Mapping[str, int] = field(default_factory=dict)
-
-    def gates(self) -> list[tuple[Limit, str, int]]:
-        """Return the minute limits above the account: (name, key, mails a minute)."""
-        gates = (
-            (Limit.GLOBAL, "rate:global", self.global_per_minute),
-            (Limit.APP, f"rate:app:{self.app_id}", self.app_per_minute),
-            (Limit.QUEUE, f"rate:queue:{self.queue_id}", self.queue_per_minute),
-        )
-        return [(name, key, limit) for name, key, limit in gates if limit is not None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
-    """How many mails may go now. `next_slot_at` and `binding` are set when some may not."""
-
-    granted: int
-    by_domain: Mapping[str, int]
-    next_slot_at: dt.datetime | None
-    binding: Limit | None
-    reserved_at: dt.datetime
-
-    @property
-    def is_cold(self) -> bool:
-        """The account has to be seeded before it grants anything."""
-        return self.binding is Limit.COLD
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountQuota:
-    """An account whose capacity is asked for."""
-
-    account_id: UUID
-    limits: AccountLimits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capacity:
-    """How many mails an account may send within the horizon, and when the next one may go.
-
-    A cold account answers as if it had sent nothing; its first reservation tells.
-    """
-
-    count: int
-    next_slot_at: dt.datetime
-    is_cold: bool = False
+_LIBRARY = ("epoch", "account", "quota", "minute")
+_SCRIPTS = ("reserve", "peek", "openings", "sent", "seed", "seed_app", "give_back", "renew")
 
 
 class RateLimiter:
@@ -143,7 +68,7 @@ class RateLimiter:
             retry=Retry(NoBackoff(), 1),  # an idle connection that was cut; never a long wait
             decode_responses=True,
         )
-        self._scripts: dict[str, Any] = {
+        self._scripts: dict[str, Script] = {
             name: self._redis.register_script(source) for name, source in _sources().items()
         }
 
@@ -153,18 +78,20 @@ class RateLimiter:
         Under a minimum gap one mail is granted, and the next only after `sent()` or
         `give_back()` (or two minutes, should the worker die in between).
         """
-        gates, limits = request.gates(), request.domain_limits
-        keys = _keys(request, now_ms, (name for name in request.domains if name in limits))
-        argv: list[str | int] = [_text(now_ms), *request.limits.argv(), HELD_MS, len(gates)]
-        for name, _, limit in gates:
-            argv += [name, limit]
+        gates = request.gates()
+        keys = _keys(request, now_ms, request.domains)
+        argv: list[str | int] = [text(now_ms), *request.limits.argv(), HELD_MS]
+        argv += [*request.app_limits.argv(), len(gates)]
+        for gate in gates:
+            argv += [gate.limit, gate.per_minute]
         for domain, wanted in request.domains.items():
-            argv += [wanted, _text(limits.get(domain))]
-        return _grant(request, self._run("reserve", keys, argv))
+            argv += [wanted, text(request.domain_limits.get(domain))]
+        usable_until_s = monotonic_s() + GRANT_LIFE_S
+        return _grant(request, self._run("reserve", keys, argv), usable_until_s)
 
     def sent(self, account_id: UUID, min_gap_ms: int, *, now_ms: int | None = None) -> dt.datetime:
         """Count the minimum gap from now, when the server has answered; return the next slot."""
-        reply = self._run("sent", [_account_key(account_id)], [_text(now_ms), min_gap_ms])
+        reply = self._run("sent", [_account_key(account_id)], [text(now_ms), min_gap_ms])
         return _time(reply)
 
     def give_back(
@@ -184,24 +111,33 @@ class RateLimiter:
         keys = _keys(request, reserved_ms, limited)
         counts = [*(total for _ in request.gates()), *(by_domain[name] for name in limited)]
         # Lua reads the count of KEYS[i] at ARGV[i + 1].
-        self._run("give_back", keys, [_text(now_ms), reserved_ms, total, *counts])
+        self._run("give_back", keys, [text(now_ms), reserved_ms, grant.epoch, total, *counts])
 
     def seed(
         self,
         account_id: UUID,
         mails_by_minute: Mapping[dt.datetime, int],
         *,
+        epoch: str = "",
         now_ms: int | None = None,
     ) -> bool:
         """Rebuild a cold account from mails counted in PostgreSQL; return whether it was cold.
 
-        Counts reach back over the last 61 minutes and the whole UTC day. Nothing is changed when
-        another process was first.
+        Counts reach back over the last 61 minutes and the whole UTC day; `epoch` is the one in
+        which they were asked for. Nothing is changed when another process was first.
         """
-        argv: list[str | int] = [_text(now_ms)]
+        argv: list[str | int] = [text(now_ms), epoch]
         for minute, mails in sorted(mails_by_minute.items()):
             argv += [int(minute.timestamp()) * 1000 // _MINUTE_MS, mails]
         return bool(self._run("seed", [_account_key(account_id)], argv))
+
+    def seed_app(
+        self, app_id: UUID, usage: Usage, *, epoch: str = "", now_ms: int | None = None
+    ) -> bool:
+        """Rebuild an app's cold quota from mails counted in PostgreSQL; like `seed`."""
+        argv: list[str | int] = [text(now_ms), epoch]
+        argv += [usage.day, usage.today, usage.month, usage.this_month]
+        return bool(self._run("seed_app", [_quota_key(app_id)], argv))
 
     def peek(
         self, accounts: Sequence[AccountQuota], horizon_ms: int, *, now_ms: int | None = None
@@ -212,19 +148,37 @@ class RateLimiter:
         free = Capacity(count=UNLIMITED, next_slot_at=now)
         capacities = {account.account_id: free for account in accounts}
         if limited:
-            argv: list[str | int] = [_text(now_ms), horizon_ms]
+            argv: list[str | int] = [text(now_ms), horizon_ms]
             argv += [value for account in limited for value in account.limits.argv()]
             keys = [_account_key(account.account_id) for account in limited]
-            reply = iter(self._run("peek", keys, argv))
-            for account, count, slot, warm in zip(limited, reply, reply, reply, strict=True):
-                capacities[account.account_id] = Capacity(
-                    count=count, next_slot_at=_time(slot), is_cold=not warm
-                )
+            found = _capacities(self._run("peek", keys, argv))
+            capacities |= {one.account_id: room for one, room in zip(limited, found, strict=True)}
         return capacities
+
+    def openings(
+        self,
+        apps: Mapping[UUID, AppLimits],
+        gates: Sequence[Gate],
+        horizon_ms: int,
+        *,
+        now_ms: int | None = None,
+    ) -> tuple[dict[UUID, Capacity], dict[Gate, Capacity]]:
+        """Tell what the quotas of apps and the gates allow within the horizon; consumes nothing.
+
+        Apps without a quota are left out.
+        """
+        quotas = [(app_id, limits) for app_id, limits in apps.items() if limits.has_quota]
+        keys = [_quota_key(app_id) for app_id, _ in quotas] + [gate.key for gate in gates]
+        argv: list[str | int] = [text(now_ms), horizon_ms, len(quotas)]
+        argv += [value for _, limits in quotas for value in limits.argv()]
+        argv += [gate.per_minute for gate in gates]
+        found = _capacities(self._run("openings", keys, argv))
+        by_app = {app_id: next(found) for app_id, _ in quotas}
+        return by_app, {gate: next(found) for gate in gates}
 
     def sent_this_hour(self, account_id: UUID, at: dt.datetime) -> int:
         """Return the mails of the clock hour of `at`, as reports show it (kept for two hours)."""
-        key = _account_keys(account_id, round(at.timestamp() * 1000))[1]
+        key = _report_key(account_id, round(at.timestamp() * 1000))
         with _redis_needed():
             return int(self._redis.get(key) or 0)
 
@@ -238,8 +192,19 @@ class RateLimiter:
         self._redis.close()
 
     def _run(self, name: str, keys: Sequence[str], argv: Sequence[str | int]) -> Any:
+        """Run a script. `reserve` that is not known means a restart: its counts are not believed.
+
+        Scripts live in the memory of the process, while an append-only file or a snapshot may
+        bring back counts of some time ago. So the epoch ends before anything can be granted.
+        """
+        script = self._scripts[name]
         with _redis_needed():
-            return self._scripts[name](keys=keys, args=argv)
+            try:
+                return self._redis.evalsha(script.sha, len(keys), *keys, *argv)
+            except redis.exceptions.NoScriptError:
+                if name == "reserve":
+                    self._redis.eval(_sources()["renew"], 0, argv[0], uuid.uuid4().hex)
+                return script(keys=keys, args=argv)
 
 
 @contextmanager
@@ -256,15 +221,14 @@ def _redis_needed() -> Iterator[None]:
 
 @functools.cache
 def _sources() -> dict[str, str]:
-    """Return every script by name, with the Lua that it builds on in front."""
+    """Return every script by name, with the Lua that they build on in front."""
     folder = resources.files("app.policy") / "lua"
-    account, minute = ((folder / f"{name}.lua").read_text() for name in ("account", "minute"))
-    names = ("reserve", "peek", "sent", "seed", "give_back")
-    return {name: account + minute + (folder / f"{name}.lua").read_text() for name in names}
+    library = "".join((folder / f"{name}.lua").read_text() for name in _LIBRARY)
+    return {name: library + (folder / f"{name}.lua").read_text() for name in _SCRIPTS}
 
 
-def _grant(request: Reservation, reply: Sequence[Any]) -> Grant:
-    name, slot_ms, now_ms, *granted = reply
+def _grant(request: Reservation, reply: Sequence[Any], usable_until_s: float) -> Grant:
+    name, slot_ms, now_ms, epoch, *granted = reply
     granted = granted or [0] * len(request.domains)
     return Grant(
         granted=sum(granted),
@@ -272,29 +236,38 @@ def _grant(request: Reservation, reply: Sequence[Any]) -> Grant:
         next_slot_at=_time(slot_ms) if name else None,
         binding=Limit(name) if name else None,
         reserved_at=_time(now_ms),
+        epoch=epoch,
+        usable_until_s=usable_until_s,
     )
+
+
+def _capacities(reply: Iterable[int]) -> Iterator[Capacity]:
+    numbers = iter(reply)
+    for count, slot_ms, warm in zip(numbers, numbers, numbers, strict=True):
+        yield Capacity(count=count, next_slot_at=_time(slot_ms), is_cold=not warm)
 
 
 def _account_key(account_id: UUID) -> str:
     return f"rate:{{{account_id}}}"
 
 
-def _account_keys(account_id: UUID, at_ms: int | None) -> tuple[str, str]:
-    """Return the account's key and its report of the hour, named by UTC."""
+def _report_key(account_id: UUID, at_ms: int | None) -> str:
+    """Return where mails of a clock hour are counted for reports, named by UTC."""
     hour = time.strftime("%Y%m%d%H", time.gmtime(None if at_ms is None else at_ms / 1000))
-    return _account_key(account_id), f"email_rate:{{{account_id}}}:{hour}"
+    return f"email_rate:{{{account_id}}}:{hour}"
+
+
+def _quota_key(app_id: UUID) -> str:
+    return f"rate:quota:{app_id}"
 
 
 def _keys(request: Reservation, at_ms: int | None, domains: Iterable[str]) -> list[str]:
-    """Return the keys in the order of the scripts: account, report, gates, limited domains."""
-    gates = (key for _, key, _ in request.gates())
-    account = _account_keys(request.account_id, at_ms)
-    return [*account, *gates, *(f"rate:domain:{name}" for name in domains)]
+    """Return the keys in the order of the scripts: account, report, quota, gates, domains."""
+    account = request.account_id
+    own = [_account_key(account), _report_key(account, at_ms), _quota_key(request.app_id)]
+    limited = (gate for name in domains if (gate := request.domain_gate(name)))
+    return [*own, *(gate.key for gate in request.gates()), *(gate.key for gate in limited)]
 
 
 def _time(at_ms: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)
-
-
-def _text(number: int | None) -> str | int:
-    return "" if number is None else number

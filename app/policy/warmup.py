@@ -14,6 +14,15 @@ class WarmUp:
     growth: Decimal
 
 
+def ramp(
+    started_on: dt.date | None, daily_start: int | None, growth: Decimal | None
+) -> WarmUp | None:
+    """Return the ramp of an account's columns; None when it is not warmed up."""
+    if started_on is None or daily_start is None or growth is None:
+        return None
+    return WarmUp(started_on=started_on, daily_start=daily_start, growth=growth)
+
+
 def daily_limit(full_limit: int | None, ramp: WarmUp | None, on: dt.date) -> int | None:
     """Return the mails an account may send on the UTC day `on`; None = not limited.
 

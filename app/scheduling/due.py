@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.db.session import Session
+from app.db.session import Row, Session
+from app.policy.limits import AccountLimits, AppLimits
+from app.policy.warmup import WarmUp, ramp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +24,17 @@ class DueAccount:
     hourly_limit: int | None
     daily_limit: int | None
     min_gap_ms: int
+    ramp: WarmUp | None
+    app_limits: AppLimits
 
-    @property
-    def is_limited(self) -> bool:
-        """Tell whether any limit binds this account."""
-        return bool(self.hourly_limit or self.daily_limit or self.min_gap_ms)
+    def limits(self, on: dt.date) -> AccountLimits:
+        """Return the limits of the UTC day `on`, warm-up included."""
+        full = AccountLimits(
+            hourly_limit=self.hourly_limit,
+            daily_limit=self.daily_limit,
+            min_gap_ms=self.min_gap_ms,
+        )
+        return full.warmed(self.ramp, on)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,7 @@ class Pick:
     due_at: dt.datetime
     window_closes_at: dt.datetime | None
     expires_at: dt.datetime | None
+    to_domain: str
 
 
 # Distinct (account, priority) pairs that hold scheduled mail, by skipping through emails_due: two
@@ -65,33 +74,43 @@ WITH RECURSIVE pair AS (
        ORDER BY account_id, priority DESC LIMIT 1)) either
     ORDER BY account_id, priority DESC LIMIT 1) next)
 SELECT a.id, a.app_id, array_agg(pair.priority ORDER BY pair.priority DESC),
-       a.hourly_limit, a.daily_limit, a.min_gap_ms
+       a.hourly_limit, a.daily_limit, a.min_gap_ms, a.warmup_started_on, a.warmup_daily_start,
+       a.warmup_growth, apps.per_minute, apps.daily_quota, apps.monthly_quota
 FROM pair JOIN email_accounts a ON a.id = pair.account_id JOIN apps ON apps.id = a.app_id
 WHERE a.status = 'active' AND apps.status = 'active'
   AND EXISTS (SELECT FROM emails e WHERE e.account_id = pair.account_id
               AND e.priority = pair.priority AND e.due_at <= now())
-GROUP BY a.id ORDER BY a.id"""
+GROUP BY a.id, apps.id ORDER BY a.id"""
 
 
 def accounts(session: Session) -> list[DueAccount]:
     """Return the active accounts that have due e-mails (index emails_due, skip scan)."""
-    return [
-        DueAccount(
-            account_id=row[0],
-            app_id=row[1],
-            priorities=tuple(row[2]),
-            hourly_limit=row[3],
-            daily_limit=row[4],
-            min_gap_ms=row[5],
-        )
-        for row in session.execute(_DUE_ACCOUNTS).fetchall()
-    ]
+    return [_account(row) for row in session.execute(_DUE_ACCOUNTS).fetchall()]
+
+
+def _account(row: Row) -> DueAccount:
+    return DueAccount(
+        account_id=row[0],
+        app_id=row[1],
+        priorities=tuple(row[2]),
+        hourly_limit=row[3],
+        daily_limit=row[4],
+        min_gap_ms=row[5],
+        ramp=ramp(row[6], row[7], row[8]),
+        app_limits=AppLimits(per_minute=row[9], daily_quota=row[10], monthly_quota=row[11]),
+    )
+
+
+def limited_queues(session: Session, app_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Return the mails a minute of each queue of these apps that has a limit."""
+    query = "SELECT id, per_minute FROM queues WHERE app_id = ANY(%s) AND per_minute IS NOT NULL"
+    return dict(session.execute(query, (list(app_ids),)).fetchall())
 
 
 # Priority over everything, then round-robin over apps; an account gets at most its room.
 _PICK = """
 SELECT id, app_id, queue_id, account_id, template_version_id, campaign_id, step_id, lead_id, priority,
-       due_at, window_closes_at, expires_at
+       due_at, window_closes_at, expires_at, to_domain
 FROM (
   SELECT q.*, a.room,
     row_number() OVER (PARTITION BY q.account_id ORDER BY q.priority DESC, q.due_at, q.id) AS slot,
@@ -100,7 +119,7 @@ FROM (
        AS a(account_id, priority, room)
   CROSS JOIN LATERAL (
     SELECT id, app_id, queue_id, account_id, template_version_id, campaign_id, step_id, lead_id, priority,
-           due_at, window_closes_at, expires_at
+           due_at, window_closes_at, expires_at, to_domain
     FROM emails WHERE account_id = a.account_id AND priority = a.priority AND due_at <= now()
     ORDER BY due_at, id LIMIT a.room FOR UPDATE SKIP LOCKED) q) w
 WHERE slot <= room ORDER BY priority DESC, turn, app_id LIMIT %(limit)s"""
@@ -139,6 +158,7 @@ def pick(
             due_at=r[9],
             window_closes_at=r[10],
             expires_at=r[11],
+            to_domain=r[12],
         )
         for r in session.execute(_PICK, binds).fetchall()
     ]

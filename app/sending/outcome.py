@@ -12,6 +12,7 @@ from uuid import UUID
 
 from app.lifecycle.attempts import Outcome
 from app.lifecycle.states import State
+from app.policy.throttle import is_throttling
 from app.sending.route import RetryPolicy
 from app.smtp.connection import Stage
 from app.smtp.transaction import Attempt, Verdict
@@ -21,6 +22,7 @@ _HARD = re.compile(r"\b5\.1\.(?:1|2|3|6|10)\b")
 _DISABLED = re.compile(r"\b5\.2\.1\b.*(?:no such|disabled|does not exist)", re.IGNORECASE)
 
 _SERVER_STAGES = frozenset({Stage.CONNECT, Stage.HELO, Stage.TLS, Stage.AUTH})
+_RECIPIENT_STAGES = frozenset({Stage.RCPT, Stage.DATA, Stage.DOT})
 SERVER_PAUSE = dt.timedelta(seconds=30)
 _DIALOGUE_SHARE = 100  # plain successes keep their whole dialogue for 1 in 100 (DESIGN 8)
 
@@ -64,6 +66,13 @@ def is_hard_bounce(attempt: Attempt) -> bool:
 def is_server_failure(attempt: Attempt) -> bool:
     """Tell whether the server, not the mail, is the reason: the rest of a chunk need not try."""
     return attempt.verdict is Verdict.UNTRIED and attempt.stage in _SERVER_STAGES
+
+
+def asks_to_slow_down(attempt: Attempt) -> bool:
+    """Tell whether a recipient's domain wants mail more slowly; the server itself has its breaker."""
+    if attempt.verdict is not Verdict.DEFERRED or attempt.stage not in _RECIPIENT_STAGES:
+        return False
+    return is_throttling(attempt.code, attempt.text)
 
 
 def _target(

@@ -1,11 +1,16 @@
 """The way a mail leaves: the account it is sent from, the server, the limits, the retry policy."""
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from app.db.session import Session
 from app.errors import NotFound
+from app.policy import pacing
+from app.policy.limits import AccountLimits, AppLimits
+from app.policy.throttle import Pace
+from app.policy.warmup import WarmUp, ramp
 from app.secretbox import SecretBox
 from app.smtp.connection import Security, Server
 
@@ -38,6 +43,18 @@ class Route:
     micro_batch: int
     policy: RetryPolicy
     is_open: bool
+    ramp: WarmUp | None
+    app_limits: AppLimits
+    paces: Mapping[str, Pace]  # of recipient domains that are slowed now
+
+    def limits(self, on: dt.date) -> AccountLimits:
+        """Return the account's limits of the UTC day `on`, warm-up included."""
+        full = AccountLimits(
+            hourly_limit=self.hourly_limit,
+            daily_limit=self.daily_limit,
+            min_gap_ms=self.min_gap_ms,
+        )
+        return full.warmed(self.ramp, on)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +70,9 @@ _ROUTE = """
 SELECT a.app_id, a.address, s.id, s.host, s.port, s.security, s.username, s.password_sealed,
        s.connections, a.hourly_limit, a.daily_limit, a.min_gap_ms,
        q.per_minute, q.micro_batch, q.retry_delays_s, q.max_deferral_age_s,
-       a.status = 'active' AND q.status <> 'paused' AND apps.status = 'active' AS is_open
+       a.status = 'active' AND q.status <> 'paused' AND apps.status = 'active' AS is_open,
+       a.warmup_started_on, a.warmup_daily_start, a.warmup_growth,
+       apps.per_minute, apps.daily_quota, apps.monthly_quota, now()
 FROM email_accounts a JOIN smtp_configs s ON s.id = a.smtp_config_id JOIN apps ON apps.id = a.app_id
 JOIN queues q ON q.id = %(queue)s AND q.app_id = a.app_id
 WHERE a.id = %(account)s"""
@@ -96,22 +115,7 @@ def load(session: Session, account_id: UUID, queue_id: UUID, around: Surrounding
         micro_batch=row[13],
         policy=RetryPolicy(delays_s=tuple(row[14]), max_age_s=row[15]),
         is_open=row[16],
+        ramp=ramp(row[17], row[18], row[19]),
+        app_limits=AppLimits(per_minute=row[20], daily_quota=row[21], monthly_quota=row[22]),
+        paces=pacing.paces(session, row[0], row[23]),
     )
-
-
-# The limiter's rolling hour is rebuilt from the counted attempts when Redis lost it.
-_RECENT = """
-SELECT minute, sum(n)::int FROM (
-  SELECT minute, n FROM email_stats
-  WHERE app_id = %(app)s AND minute > now() - interval '25 hours' AND account_id = %(account)s
-    AND kind IN ('sent', 'failed', 'deferred', 'unknown')
-  UNION ALL
-  SELECT date_trunc('minute', at), n FROM email_stat_deltas
-  WHERE account_id = %(account)s AND kind IN ('sent', 'failed', 'deferred', 'unknown')) attempts
-GROUP BY 1 ORDER BY 1"""
-
-
-def recent_attempts(session: Session, app_id: UUID, account_id: UUID) -> dict[dt.datetime, int]:
-    """Return the attempts of an account by minute, oldest first, for the last 25 hours."""
-    rows = session.execute(_RECENT, {"app": app_id, "account": account_id}).fetchall()
-    return {row[0]: row[1] for row in rows}

@@ -16,8 +16,14 @@ apps = sa.Table(
     base.flag("keeps_content"),
     base.json("settings"),
     base.created_at(),
+    base.number("per_minute", None),
+    base.number("daily_quota", None),
+    base.number("monthly_quota", None),
     sa.UniqueConstraint("name"),
     base.one_of("status", ("active", "suspended")),
+    sa.CheckConstraint("per_minute > 0", name="per_minute_positive"),
+    sa.CheckConstraint("daily_quota > 0", name="daily_quota_positive"),
+    sa.CheckConstraint("monthly_quota > 0", name="monthly_quota_positive"),
 )
 
 companies = sa.Table(
@@ -137,4 +143,25 @@ queues = sa.Table(
     sa.CheckConstraint("priority BETWEEN 1 AND 10", name="priority_range"),
     sa.CheckConstraint("per_minute > 0", name="per_minute_positive"),
     sa.CheckConstraint("micro_batch BETWEEN 1 AND 1000", name="micro_batch_range"),
+)
+
+# Recipient domains that asked an app for a slower pace, and what a person wants instead.
+domain_pacing = sa.Table(
+    "domain_pacing",
+    metadata,
+    sa.Column("app_id", base.UUID, sa.ForeignKey("apps.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("domain", sa.Text, primary_key=True),
+    base.number("per_minute", None),
+    base.number("connections", None),
+    base.time("slowed_at"),
+    base.text("last_reply", nullable=True),
+    base.number("rules", kind=sa.SmallInteger),
+    base.number("override_per_minute", None),
+    base.number("override_connections", None),
+    base.time("override_until"),
+    sa.CheckConstraint("per_minute > 0", name="per_minute_positive"),
+    sa.CheckConstraint(
+        "override_per_minute > 0 AND coalesce(override_connections, 1) > 0",
+        name="override_positive",
+    ),
 )

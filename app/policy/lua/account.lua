@@ -1,25 +1,18 @@
--- What is known of one account, in one hash: `warm` (its counts can be trusted), `day` and `today`
--- (UTC day number, mails of that day), `last` (when the last mail went), `held` (a mail reserved
--- under a gap is on its way until then), and one field per minute number with that minute's mails.
--- Times are milliseconds. An empty limit is no limit.
-local MINUTE, DAY, KEPT = 60000, 86400000, 172800000
+-- What is known of one account, in one hash: `warm` (the epoch its counts belong to), `day` and
+-- `today` (UTC day number, mails of that day), `last` (when the last mail went), `held` (a mail
+-- reserved under a gap is on its way until then), and one field per minute number with its mails.
 local CELLS = 61 -- a mail of the 61st minute back may be younger than 60 minutes
 
-local function clock(given)
-  if given ~= '' then return tonumber(given) end
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
-
-local function read_account(key, now)
+local function read_account(key, now, epoch)
   local minute, fields = math.floor(now / MINUTE), {'warm', 'day', 'today', 'last', 'held'}
   for i = 0, CELLS - 1 do fields[6 + i] = minute - i end
   local v = redis.call('HMGET', key, unpack(fields))
+  if v[1] ~= epoch.id then v = {false} end
   local account = {minute = minute, cells = {}, used = 0, is_warm = v[1] ~= false}
-  account.today = tonumber(v[2]) == math.floor(now / DAY) and tonumber(v[3]) or 0
-  account.last, account.held = tonumber(v[4]) or 0, tonumber(v[5]) or 0
+  account.today = tonumber(v[2] or '') == math.floor(now / DAY) and tonumber(v[3]) or 0
+  account.last, account.held = tonumber(v[4] or '') or 0, tonumber(v[5] or '') or 0
   for i = 0, CELLS - 1 do
-    account.cells[i] = tonumber(v[6 + i]) or 0 -- by age in minutes
+    account.cells[i] = tonumber(v[6 + i] or '') or 0 -- by age in minutes
     account.used = account.used + account.cells[i]
   end
   return account

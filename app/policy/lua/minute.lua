@@ -1,26 +1,65 @@
--- A sliding minute in one string "minute previous current": the previous minute's mails count by
--- the share of it that still lies within the last 60 seconds, rounded up.
-local function read_minute(key, now)
-  local minute = math.floor(now / MINUTE)
-  local m, previous, current = string.match(redis.call('GET', key) or '', '(%d+) (%d+) (%d+)')
-  local age = m and minute - tonumber(m) or 2
-  if age == 0 then return {minute = minute, previous = tonumber(previous), current = tonumber(current)} end
-  return {minute = minute, previous = age == 1 and tonumber(current) or 0, current = 0}
+-- A sliding minute: one string "cell count count ...", the mails of the newest two seconds first.
+-- A mail of the 31st cell back may be younger than 60 seconds, so all 31 count: never over, at
+-- most two seconds late. In the first minute of an epoch, what a lost Redis may have granted counts
+-- as a full minute that fades away.
+local CELL, SHARES = 2000, 31
+
+local function read_minute(key, now, epoch)
+  local newest = math.floor(now / CELL)
+  local minute = {newest = newest, used = 0, since = epoch.since}
+  for age = 0, SHARES - 1 do minute[age] = 0 end
+  local age
+  for number in string.gmatch(redis.call('GET', key) or '', '%d+') do
+    if not age then
+      age = newest - tonumber(number)
+    else
+      local at = math.max(0, age) -- below zero: the system time went back
+      if at < SHARES then
+        minute[at] = minute[at] + tonumber(number)
+        minute.used = minute.used + tonumber(number)
+      end
+      age = age + 1
+    end
+  end
+  return minute
 end
 
-local function minute_room(cell, limit, now)
-  local share = 1 - (now % MINUTE) / MINUTE
-  return limit - math.ceil(cell.previous * share) - cell.current
+local function minute_room(minute, limit, now)
+  local lost = limit * math.max(0, 1 - (now - minute.since) / MINUTE)
+  return limit - math.ceil(lost) - minute.used
 end
 
 -- When one more mail fits; a second later at least, so that a small chunk fits too.
-local function minute_opens(cell, limit, now)
-  local free, weight, from = limit - 1 - cell.current, cell.previous, cell.minute * MINUTE
-  if free < 0 then free, weight, from = limit - 1, cell.current, from + MINUTE end
-  local share = weight > 0 and math.max(0, 1 - free / weight) or 0
-  return math.max(now + 1000, from + math.ceil(share * MINUTE))
+local function minute_opens(minute, limit, now)
+  local excess, age = minute.used - limit + 1, SHARES
+  while excess > 0 and age > 0 do
+    age = age - 1
+    excess = excess - minute[age]
+  end
+  local opens = age == SHARES and now or (minute.newest - age + SHARES) * CELL
+  if now - minute.since < MINUTE then
+    local used = math.min(limit, 1 + minute.used)
+    opens = math.max(opens, minute.since + math.ceil(MINUTE * used / limit))
+  end
+  return math.max(now + 1000, opens)
 end
 
-local function write_minute(key, cell)
-  redis.call('SET', key, string.format('%d %d %d', cell.minute, cell.previous, cell.current), 'PX', 130000)
+local function add_to_minute(minute, n)
+  minute[0], minute.used = minute[0] + n, minute.used + n
+end
+
+local function write_minute(key, minute)
+  local last = 0
+  for age = 1, SHARES - 1 do if minute[age] > 0 then last = age end end
+  redis.call('SET', key, minute.newest .. ' ' .. table.concat(minute, ' ', 0, last), 'PX', 130000)
+end
+
+-- A domain that is slowed gets its minute in small helpings, not in one burst.
+local function helping_room(minute, limit, now)
+  return math.min(minute_room(minute, limit, now), math.ceil(limit / 10) - minute[0])
+end
+
+local function helping_opens(minute, limit, now)
+  if minute_room(minute, limit, now) < 1 then return minute_opens(minute, limit, now) end
+  return math.max(now + 1000, (minute.newest + 1) * CELL)
 end

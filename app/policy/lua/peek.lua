@@ -1,10 +1,11 @@
 -- Tell how many mails each account may send until now + horizon; consumes nothing.
 -- KEYS: accounts... ARGV: now, horizon, {hourly, daily, gap}... Returns {count, slot, is warm}...
 local now = clock(ARGV[1])
+local epoch = read_epoch(now)
 local horizon, out = now + tonumber(ARGV[2]), {}
 for i, key in ipairs(KEYS) do
   local hourly, daily, gap = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
-  local account, room, slot = read_account(key, now), math.huge, now
+  local account, room, slot = read_account(key, now, epoch), math.huge, now
   if hourly then
     local leaving = math.min(CELLS, math.floor(horizon / MINUTE) - account.minute)
     local used = account.used
