@@ -200,9 +200,22 @@ def _parsed(text: str, source: str) -> yaml.Node:
         raise InputInvalid(what, why=str(error), fix="Save it as UTF-8 text.") from error
     if not isinstance(node, yaml.MappingNode):
         raise InputInvalid(what, why="It holds no fields.", fix="Write `name:` and the others.")
-    if "&" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-        raise InputInvalid(what, why="Aliases (*name) are not supported.", fix="Write them out.")
+    if "&" in text or "\\" in text:
+        _check_events(text, source)
     return node
+
+
+def _check_events(text: str, source: str) -> None:
+    """Refuse aliases, and NUL characters, which only an escape can bring in."""
+    for event in yaml.parse(text):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        what = f"{source}, line {line} cannot be used."
+        if isinstance(event, yaml.AliasEvent):
+            why = "Aliases (*name) are not supported."
+            raise InputInvalid(what, why=why, fix="Write them out.", field=f"line {line}")
+        if isinstance(event, yaml.ScalarEvent) and "\0" in event.value:
+            why = "It holds a NUL character."
+            raise InputInvalid(what, why=why, fix="Take it out.", field=f"line {line}")
 
 
 def _refuse(error: ValidationError, node: yaml.Node, source: str) -> NoReturn:

@@ -6,7 +6,7 @@ ones, takes the rest, and the marked ones become the rejects file (line, email, 
 
 import csv
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -86,15 +86,22 @@ COPY lead_rows (line, id, email, email_hash, timezone, variables, verdict, reaso
 
 
 def _copy(session: Session, source: BinaryIO, pepper: str, progress: Progress) -> int:
-    rows = 0
-    parsed = leads_csv.read(source)
+    rows = size = 0
+
+    def counted() -> Iterator[bytes]:  # a pipe cannot tell how far it is read
+        nonlocal size
+        for line in source:
+            size += len(line)
+            yield line
+
+    parsed = leads_csv.read(counted())
     with session.cursor() as cursor, cursor.copy(_COPY) as copy:
         while block := list(itertools.islice(parsed, _BLOCK)):
             ids = new_ids(len(block), utc_now())
             for lead, lead_id in zip(block, ids, strict=True):
                 copy.write_row(_columns(lead, lead_id, pepper))
             rows += len(block)
-            progress(rows, source.tell())
+            progress(rows, size)
     return rows
 
 
@@ -146,6 +153,18 @@ def _take(session: Session, app_id: UUID, company_id: UUID | None) -> tuple[int,
 
 def _write_rejects(session: Session, file: LeadFile) -> Path:
     path = file.rejects_path or file.path.with_name(f"{file.path.stem}.rejects.csv")
+    try:
+        return _written(session, path)
+    except OSError as error:
+        raise InputInvalid(
+            f"The rejects file {path} cannot be written.",
+            why=f"{error.strerror}. Nothing was imported.",
+            fix="Say where it may go: --rejects PATH.",
+            field="rejects",
+        ) from error
+
+
+def _written(session: Session, path: Path) -> Path:
     statement = (
         "SELECT line, email, reason FROM lead_rows WHERE verdict IS NOT NULL ORDER BY line, reason"
     )

@@ -62,7 +62,9 @@ def account() -> None:
 @click.argument("address")
 @click.option("--name", default="", help="Display name in From.")
 @click.option("--reply-to", help="Address in Reply-To.")
-@click.option("--server", help="Name of a server that exists, or of the one made with --host.")
+@click.option(
+    "--server", help="Name of a server that exists, or of the one made with --host (else: ADDRESS)."
+)
 @click.option("--host", help="SMTP host; makes a new server.")
 @click.option("--port", type=click.IntRange(1, 65_535), default=587, show_default=True)
 @click.option(
@@ -115,7 +117,7 @@ def _server_for(session: Session, app: App, given: NewAccountOptions) -> SmtpCon
         return smtp_configs.get_by_name(session, box, app.id, given["server"])
     new = NewSmtpConfig(
         app_id=app.id,
-        name=given["server"] or given["host"],
+        name=given["server"] or given["address"],  # accounts of one host have their own logins
         host=given["host"],
         port=given["port"],
         security=Security(given["security"]),

@@ -12,6 +12,7 @@ from app.campaigns.leads_import import ImportResult, LeadFile, import_csv
 from app.cli.context import app_option, chosen_app, database
 from app.cli.output import Group, printer
 from app.config import settings
+from app.errors import ConfigurationInvalid
 from app.tenancy import apps
 
 
@@ -40,7 +41,7 @@ def import_(app_name: str | None, path: Path, rejects: Path | None, company: str
         company_id = apps.get_company_by_name(session, app.id, company).id if company else None
         file = LeadFile(
             path=path,
-            pepper=settings().address_pepper.get_secret_value(),
+            pepper=_pepper(),
             rejects_path=rejects,
             company_id=company_id,
         )
@@ -50,6 +51,19 @@ def import_(app_name: str | None, path: Path, rejects: Path | None, company: str
         )
         advance(done.rows, 1.0)
     printer().show(facts_of(done), _rendered)
+
+
+def _pepper() -> str:
+    """Return the key of address hashes; raises ConfigurationInvalid when there is none."""
+    pepper = settings().address_pepper.get_secret_value()
+    if pepper:
+        return pepper
+    raise ConfigurationInvalid(
+        "There is no pepper for the hashes of addresses.",
+        why="Suppression would never find leads that were hashed without it.",
+        fix="Run this where your .env is (mailqueue init), or set MAILQUEUE_ADDRESS_PEPPER.",
+        field="MAILQUEUE_ADDRESS_PEPPER",
+    )
 
 
 def facts_of(done: ImportResult) -> dict[str, Any]:

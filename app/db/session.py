@@ -43,8 +43,17 @@ def connect(dsn: str, *, role: str | None = "mailqueue_worker") -> Session:
             connect_timeout=10,
             application_name="mailqueue",
         )
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationInvalid(
+            "DATABASE_URL cannot be used.",
+            why=f"{str(error).strip()}.",
+            fix="Write it as postgresql://user:password@host:5432/database.",
+            field="DATABASE_URL",
+        ) from error
     except psycopg.OperationalError as error:
-        why = str(error).strip().splitlines()[-1] + "."
+        # libpq's last word; indented lines only ask whether the server runs.
+        said = [line for line in str(error).strip().splitlines() if not line[:1].isspace()]
+        why = said[-1].rstrip(".") + "."
         if role is not None and f'"{role}"' in why:
             raise _not_migrated(role, why) from error
         raise DependencyUnavailable(

@@ -102,10 +102,18 @@ def get(session: Session, app_id: UUID, account_id: UUID) -> Account:
 def get_by_address(session: Session, app_id: UUID, address: str) -> Account:
     """Return an account of an app by its address; raises NotFound suggesting the nearest."""
     accounts = {account.address: account for account in list_all(session, app_id)}
-    found = accounts.get(address.strip())
+    found = accounts.get(_one_spelling(address))
     if found is None:
         raise checks.not_found("account", address, accounts)
     return found
+
+
+def _one_spelling(address: str) -> str:
+    """Return an address as accounts store it; what is no address is looked for as it is."""
+    try:
+        return checks.address(address, "address")
+    except InputInvalid:
+        return address.strip()
 
 
 def list_all(session: Session, app_id: UUID) -> list[Account]:
