@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
+from typing import NoReturn
 
 OK = b"250 2.0.0 Ok\r\n"
 _END = b"\r\n.\r\n"
@@ -57,6 +58,11 @@ class Visit:
             if ready and not self._sock.recv(1, socket.MSG_PEEK):
                 raise HungUp
 
+    def part(self, last_words: bytes) -> NoReturn:
+        """Say a last line and hang up."""
+        self._replies += last_words
+        raise HungUp
+
     def trickle(self, reply: bytes, pause_s: float) -> None:
         """Write a reply one byte at a time."""
         self._flush()
@@ -100,6 +106,9 @@ class Visit:
         if self._answer(Step.DATA, b"354 go\r\n")[:1] != b"3":
             return
         self._read_until(_END)
+        if self._office.pace_s:
+            self._flush()
+            time.sleep(self._office.pace_s)
         rule = self._office.rules.get(Step.DOT)
         reply = (rule(self) if rule else None) or OK
         if reply[:1] == b"2":
@@ -164,6 +173,7 @@ class PostOffice:
         self.accepted: Counter[str] = Counter()
         self.arrived_at: dict[str, float] = {}
         self.refused: set[str] = set()
+        self.pace_s = 0.0
         self._lock = threading.Lock()
         self._live: set[socket.socket] = set()
         self.port = 0

@@ -103,8 +103,11 @@ class Services:
         shutil.rmtree(folder)
         folder.mkdir()
 
-    def is_up(self, service: Service) -> bool:
-        return service in self._children
+    def restore(self) -> None:
+        """Start what a broken-off trial left killed."""
+        for service in Service:
+            if service not in self._children:
+                self.start(service)
 
     def wait_for(self, service: Service) -> None:
         """Wait until a service answers; one that ended at once is started again."""

@@ -116,6 +116,7 @@ class Stand:
             try:
                 if self._session is None:
                     self._session = connect(self._database)
+                    self._session.execute("SET statement_timeout = '10s'")
                 return action(self._session)
             except (psycopg.OperationalError, DependencyUnavailable):
                 if self._session is not None:
@@ -127,6 +128,14 @@ class Stand:
 
     def new_session(self) -> Session:
         return connect(self._database)
+
+    def cut_database_connections(self) -> None:
+        """End every connection to this database, as a failover does."""
+        with psycopg.connect(self._database, autocommit=True) as superuser:
+            superuser.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
 
     def statuses(self) -> dict[str, int]:
         return dict(self.ask("SELECT status, count(*) FROM emails GROUP BY 1"))
@@ -186,12 +195,31 @@ class Stand:
             (app_id, campaign_id, account_id, enrolments, leads),
         )
 
+    @property
+    def campaigns(self) -> int:
+        """How many campaigns were planned."""
+        return len(self._campaigns)
+
+    def is_over(self) -> bool:
+        """Tell whether every planned mail has its final state."""
+        states = self.statuses()
+        waiting = sum(states.get(s, 0) for s in ("scheduled", "queued", "sending"))
+        planned = sum(len(campaign.addresses) for campaign in self._campaigns)
+        return not waiting and sum(states.values()) == planned
+
     # ---- processes ----------------------------------------------------------------------------
 
     def start_workers(self, name: str, *, threads: int = 2, rabbitmq_url: str = "") -> Child:
         """Start a worker process tree called `name`."""
         command = [sys.executable, "-m", "dramatiq", "actors", "-p", "1", "-t", str(threads)]
         return self._start(name, command, rabbitmq_url)
+
+    def start_full_disk_worker(self, name: str, limit_bytes: int) -> Child:
+        """Start workers that cannot write a file longer than this; they log into full-disk.log."""
+        log = self._folder / "full-disk.log"
+        words = f"{sys.executable} -m dramatiq actors -p 1 -t 2"
+        limited = f"prlimit --fsize={limit_bytes} {words} 2>&1 | cat >{log}"
+        return self._start(name, ["sh", "-c", limited], "")
 
     def start_clock(self, name: str = "clock") -> Child:
         return self._start(name, [sys.executable, "-m", "app", "clock"], "")
@@ -216,6 +244,12 @@ class Stand:
         """kill -9 of a process tree; counts the SMTP connections that were open."""
         child = self._children.pop(name)
         self.open_at_kill += self.office.connections
+        child.signal(signal.SIGKILL)
+        child.popen.wait()
+
+    def kill_clock(self, name: str) -> None:
+        """kill -9 of a clock, which holds no SMTP connection."""
+        child = self._children.pop(name)
         child.signal(signal.SIGKILL)
         child.popen.wait()
 
@@ -246,11 +280,15 @@ class Stand:
 
     def pass_time(self) -> None:
         """Let every wait in the rows be over, and say so to the sweeper."""
+        # What a frozen worker has locked is left alone.
         self.ask(
-            "UPDATE emails SET due_at = now()"
-            " WHERE due_at > now() AND due_at < 'infinity' AND status = 'scheduled'"
+            "UPDATE emails SET due_at = now() WHERE id IN (SELECT id FROM emails"
+            " WHERE due_at > now() AND due_at < 'infinity' FOR UPDATE SKIP LOCKED)"
         )
-        self.ask("UPDATE released_chunks SET touched_at = now() - interval '1 day'")
+        self.ask(
+            "UPDATE released_chunks SET touched_at = now() - interval '1 day' WHERE id IN"
+            " (SELECT id FROM released_chunks FOR UPDATE SKIP LOCKED)"
+        )
         self.publish([encode("sweep", "maintenance", TickPayload(reason="test"))])
 
     def publish(self, items: Sequence[Outgoing]) -> None:
@@ -271,15 +309,11 @@ class Stand:
     def finish(self, within_s: float = 60.0) -> None:
         """Go on until every planned mail has its final state; passes time when nothing moves."""
         ends_at = time.monotonic() + within_s
-        planned = sum(len(campaign.addresses) for campaign in self._campaigns)
         seen: dict[str, int] = {}
         moved_at = time.monotonic()
-        while True:
+        while not self.is_over():
             self.keep_alive()
             states = self.statuses()
-            waiting = sum(states.get(s, 0) for s in ("scheduled", "queued", "sending"))
-            if not waiting and sum(states.values()) == planned:
-                return
             if states != seen:
                 seen, moved_at = states, time.monotonic()
             elif time.monotonic() - moved_at > _QUIET_S:

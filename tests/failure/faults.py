@@ -1,0 +1,317 @@
+"""Every fault under load: what is done to a running campaign, by name; the suite and chaos share it.
+
+A fault gets a stand with a planned campaign on the way through one or two workers and a clock. It
+does its harm, and leaves the stand able to finish. Randomness comes from the run's seed only.
+"""
+
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.lifecycle import transitions
+from tests.failure.office import OK, HungUp, Step, Visit
+from tests.failure.services import Service
+from tests.failure.stand import Campaign, Stand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a fault works with. `rounds`: how often it strikes."""
+
+    stand: Stand
+    campaign: Campaign
+    rng: random.Random
+    rounds: int
+
+    def under_way(self, share: float = 0.1) -> None:
+        """Wait until this share of the campaign has arrived."""
+        wanted = len(self.campaign.addresses) * share
+        self.stand.until(lambda: sum(self.stand.office.accepted.values()) >= wanted, 60)
+
+    def pause(self, longest_s: float) -> None:
+        """Let the load run on for a random moment."""
+        time.sleep(self.rng.uniform(0.0, longest_s))
+
+    def keep_busy(self) -> None:
+        """Plan one more campaign when nothing is left to disturb."""
+        if self.stand.is_over():
+            self.plan_more()
+
+    def plan_more(self) -> None:
+        """Plan one more campaign, for other people."""
+        address = f"wave{self.stand.campaigns}-lead{{n}}@example{{k}}.com"
+        self.stand.plan(len(self.campaign.addresses), address=address)
+
+    def strikes(self) -> Iterator[int]:
+        """Yield once per round, under load."""
+        for number in range(self.rounds):
+            self.keep_busy()
+            yield number
+
+
+Harm = Callable[[Trial], None]
+
+
+# ---- workers and clocks ---------------------------------------------------------------------------
+
+
+def random_kills(trial: Trial) -> None:
+    """kill -9 of a random worker at random moments; the other one goes on."""
+    stand = trial.stand
+    trial.under_way(0.02)
+    for _ in trial.strikes():
+        name = trial.rng.choice(("worker", "worker-2"))
+        started = stand.log(name).count("process.started")
+        trial.pause(0.7)
+        stand.kill(name)
+        stand.restart(name)
+        _wait_for_boot(stand, name, started)
+
+
+def _wait_for_boot(stand: Stand, name: str, started: int) -> None:
+    stand.until(lambda: stand.log(name).count("process.started") > started, 60)
+
+
+def freeze(trial: Trial) -> None:
+    """SIGSTOP past the lease; another worker's sweep settles what was held; then SIGCONT."""
+    stand = trial.stand
+    trial.under_way()
+    for _ in trial.strikes():
+        stand.signal("worker", signal.SIGSTOP)
+        stand.open_at_kill += stand.office.connections
+        stand.ask(
+            "UPDATE emails SET lease_until = now() - interval '1 s' WHERE id IN"
+            " (SELECT id FROM emails WHERE status = 'sending' FOR UPDATE SKIP LOCKED)"
+        )
+        stand.pass_time()
+        trial.pause(1.5)
+        stand.signal("worker", signal.SIGCONT)
+        trial.pause(0.5)
+
+
+def two_clocks(trial: Trial) -> None:
+    """A second clock stands by; the leader is killed again and again."""
+    stand = trial.stand
+    stand.start_clock("clock-2")
+    for _ in trial.strikes():
+        trial.pause(1.0)
+        for name in ("clock", "clock-2"):
+            stand.kill_clock(name)
+            trial.pause(0.5)
+            stand.restart(name)
+
+
+# ---- services -------------------------------------------------------------------------------------
+
+
+def _kill_service(service: Service, *, wipes: bool) -> Harm:
+    def harm(trial: Trial) -> None:
+        services = trial.stand.services
+        trial.under_way()
+        for _ in trial.strikes():
+            services.kill(service)
+            if wipes:
+                services.wipe(service)
+            trial.pause(1.0)
+            services.start(service)
+            trial.stand.keep_alive()
+            trial.pause(1.0)
+
+    return harm
+
+
+def cut_database_connections(trial: Trial) -> None:
+    """pg_terminate_backend for everybody, several times."""
+    trial.under_way(0.05)
+    for _ in trial.strikes():
+        trial.stand.cut_database_connections()
+        trial.pause(0.4)
+
+
+def double_and_shuffle(trial: Trial) -> None:
+    """Take messages out of the queues and put each back twice, in another order."""
+    stand = trial.stand
+    queues = ("assemble.normal", "send.normal")
+    trial.under_way(0.01)
+    for _ in range(trial.rounds * 4):
+        with stand.channel() as channel:
+            for queue in queues:
+                taken: list[tuple[bytes, Any]] = []
+                while True:
+                    method, properties, body = channel.basic_get(queue, auto_ack=True)
+                    if method is None:
+                        break
+                    taken += [(body, properties)] * 2
+                trial.rng.shuffle(taken)
+                for body, properties in taken:
+                    channel.basic_publish("", queue, body, properties)
+        trial.pause(0.3)
+
+
+def change_everything(trial: Trial) -> None:
+    """Limits changed three times, the campaign paused and resumed, a worker killed meanwhile."""
+    stand, campaign = trial.stand, trial.campaign
+    trial.under_way(0.05)
+    for limit in (None, 100_000, 50_000):
+        stand.ask(
+            "UPDATE email_accounts SET hourly_limit = %s, min_gap_ms = 0 WHERE id = %s",
+            (limit, campaign.account_id),
+        )
+        set_campaign(stand, campaign, "paused")
+        trial.pause(0.5)
+        stand.kill("worker")
+        set_campaign(stand, campaign, "running")
+        stand.restart("worker")
+        trial.pause(1.0)
+
+
+def set_campaign(stand: Stand, campaign: Campaign, status: str) -> None:
+    """Pause or resume as app.campaigns does: the status first, then its mails."""
+    move = transitions.park if status == "paused" else transitions.unpark
+    session = stand.new_session()
+    with session.transaction():
+        session.execute(
+            "UPDATE campaigns SET status = %s WHERE id = %s", (status, campaign.campaign_id)
+        )
+        move(session, campaign.campaign_id)
+    session.close()
+
+
+# ---- the other mail server ------------------------------------------------------------------------
+
+
+def _sometimes(trial: Trial, share: float, act: Callable[[Visit], bytes | None]):
+    """Return a rule that acts on a share of the visits, drawn from the seed."""
+
+    def rule(visit: Visit) -> bytes | None:
+        return act(visit) if trial.rng.random() < share else None
+
+    return rule
+
+
+def _misbehave(step: Step, act: Callable[[Visit], bytes | None], share: float = 0.1) -> Harm:
+    """Return a fault whose office acts so at `step` until half has arrived, then behaves.
+
+    A connection that breaks behind its dot leaves one unknown: each is counted as open.
+    """
+
+    def harm(trial: Trial) -> None:
+        stand = trial.stand
+        broken: list[str] = []
+
+        def counted(visit: Visit) -> bytes | None:
+            broken.append(visit.address)
+            return act(visit)
+
+        stand.office.rules[step] = _sometimes(trial, share, counted)
+        ends_at = time.monotonic() + 2.0 * trial.rounds
+        while time.monotonic() < ends_at and not stand.is_over():
+            time.sleep(0.5)
+            stand.pass_time()
+        if step is Step.DOT:
+            stand.open_at_kill += len(broken)
+        stand.office.behave()
+
+    return harm
+
+
+def _closes(visit: Visit) -> bytes | None:
+    visit.keep()
+    raise HungUp
+
+
+def _shuts_down(visit: Visit) -> bytes | None:
+    visit.part(b"421 4.3.2 shutting down\r\n")
+
+
+def _babbles(visit: Visit) -> bytes | None:
+    visit.keep()
+    return b"\xff\xfe what?\r\n"
+
+
+def _drops(_visit: Visit) -> bytes | None:
+    raise HungUp
+
+
+def _says(reply: bytes) -> Callable[[Visit], bytes | None]:
+    def act(_visit: Visit) -> bytes | None:
+        return reply
+
+    return act
+
+
+def greylists(trial: Trial) -> None:
+    """451 to the first attempt for each address, 250 to the next."""
+    seen: set[str] = set()
+
+    def rule(visit: Visit) -> bytes | None:
+        if visit.address in seen:
+            return None
+        seen.add(visit.address)
+        return b"451 4.7.1 greylisted, try again later\r\n"
+
+    trial.stand.office.rules[Step.RCPT] = rule
+    trial.stand.until(lambda: len(seen) >= len(trial.campaign.addresses), 60)
+
+
+def refuses_connections(trial: Trial) -> None:
+    """Nothing listens for a while, several times."""
+    trial.under_way(0.05)
+    for _ in trial.strikes():
+        trial.stand.open_at_kill += trial.stand.office.connections
+        trial.stand.office.refuse_connections()
+        trial.pause(1.0)
+        trial.stand.office.open()
+        trial.pause(0.5)
+
+
+def slow_reply(visit: Visit) -> bytes | None:
+    """Take the mail and answer one byte at a time."""
+    visit.keep()
+    visit.trickle(OK[:-1], 0.05)
+    return b"\n"
+
+
+FAULTS: dict[str, Harm] = {
+    "worker killed at random": random_kills,
+    "worker frozen past its lease": freeze,
+    "clock killed, two clocks": two_clocks,
+    "RabbitMQ killed and restarted": _kill_service(Service.RABBITMQ, wipes=False),
+    "RabbitMQ killed and wiped": _kill_service(Service.RABBITMQ, wipes=True),
+    "PostgreSQL killed and restarted": _kill_service(Service.POSTGRES, wipes=False),
+    "every database connection cut": cut_database_connections,
+    "Redis killed and restarted": _kill_service(Service.REDIS, wipes=False),
+    "Redis killed and wiped": _kill_service(Service.REDIS, wipes=True),
+    "messages doubled and shuffled": double_and_shuffle,
+    "limits changed, paused, resumed, killed": change_everything,
+    "SMTP refuses connections": refuses_connections,
+    "SMTP greylists everybody": greylists,
+    "SMTP closes after the final dot": _misbehave(Step.DOT, _closes, 0.02),
+    "SMTP closes at RCPT": _misbehave(Step.RCPT, _drops, 0.02),
+    "SMTP says 421 in the middle": _misbehave(Step.RCPT, _shuts_down, 0.02),
+    "SMTP says 452": _misbehave(Step.RCPT, _says(b"452 4.2.2 mailbox full\r\n"), 0.1),
+    "SMTP says 451 at the dot": _misbehave(Step.DOT, _says(b"451 4.3.0 try later\r\n"), 0.1),
+    "SMTP says 550 for some": _misbehave(Step.RCPT, _says(b"550 5.1.1 no such user\r\n"), 0.1),
+    "SMTP answers one byte at a time": _misbehave(Step.DOT, slow_reply, 0.02),
+    "SMTP replies garbage to MAIL": _misbehave(Step.MAIL, _says(b"\xff\xfe what?\r\n"), 0.02),
+    "SMTP replies garbage to the dot": _misbehave(Step.DOT, _babbles, 0.02),
+}
+
+
+def strike(trial: Trial, names: Sequence[str]) -> None:
+    """Let these faults strike one after the other, with a second worker beside the first."""
+    stand = trial.stand
+    stand.start_workers("worker")
+    stand.start_workers("worker-2")
+    stand.start_clock()
+    for number, name in enumerate(names):
+        if number:
+            trial.plan_more()
+        FAULTS[name](trial)
+        stand.keep_alive()
+    stand.office.behave()
+    stand.office.pace_s = 0.0
+    stand.finish(120)
