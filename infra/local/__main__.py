@@ -14,6 +14,7 @@ COMMANDS = {
     "test": commands.test,
     "demo": commands.demo,
     "bench": commands.bench,
+    "chaos": commands.chaos,
     "services": commands.only_services,
     "mailqueue": inspect.mailqueue,
     "status": inspect.status,
@@ -29,6 +30,7 @@ USAGE = """\
 ./run test [pytest args]   the tests, on services of their own; beside `up` if you like
 ./run demo                 a campaign from import to funnel, then its numbers; exits
 ./run bench [--leads N]    a campaign at scale, measured: import, plan, release, send, memory
+./run chaos [--minutes N] [--seed S]   every fault under load, then what was lost or doubled (0)
 ./run services [command]   only PostgreSQL, RabbitMQ and Redis, as long as the command runs
 ./run mailqueue ...        the command line, against the stack of `up`
 ./run restart NAME [STACK] [--kill]   one process of `up` (or another stack), in the middle of it all

@@ -79,6 +79,14 @@ def bench(words: list[str]) -> int:
         return _keep_logs_of_failure(stack, code)
 
 
+def chaos(words: list[str]) -> int:
+    """Let every fault strike, on services that it starts and kills itself; words go to the run."""
+    with _throwaway("chaos") as (stack, supervisor):
+        command = ("tests.failure.chaos", *words)
+        code = supervisor.complete(fleet.one_shot(command, environment.ours()))
+        return _keep_logs_of_failure(stack, code)
+
+
 def only_services(words: list[str]) -> int:
     """Run only the three services until Ctrl-C, or as long as the command given takes."""
     place = places.place("services")
