@@ -17,6 +17,7 @@ def stop() -> None:
     runtime.smtp_pool().close_all()
     runtime.publisher().close()
     runtime.limiter().close()
+    runtime.guard().close()
     runtime.journal().close()
     close_thread_session()
 

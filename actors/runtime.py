@@ -10,8 +10,10 @@ from pathlib import Path
 from actors.turnstile import Turnstile
 from app.config import settings
 from app.db.session import Session, thread_session
+from app.policy.mirrors import DiskMirror, RedisMirror
 from app.policy.rate_limits import RateLimiter
 from app.queueing.publisher import BatchPublisher
+from app.scheduling.quarantine import Guard
 from app.secretbox import SecretBox
 from app.sending.route import Surroundings
 from app.smtp.journal import Journal
@@ -39,6 +41,17 @@ def publisher() -> BatchPublisher:
 def limiter() -> RateLimiter:
     """Return the process's rate limiter."""
     return RateLimiter(settings().redis_url)
+
+
+def guard() -> Guard:
+    """Return the process's guard of the send epoch."""
+    now = settings()
+    return _guard(now.state_dir / "epoch", now.redis_url)
+
+
+@functools.lru_cache(maxsize=1)
+def _guard(folder: Path, redis_url: str) -> Guard:
+    return Guard((DiskMirror(folder), RedisMirror(redis_url)))
 
 
 _journal_lock = threading.Lock()

@@ -18,7 +18,7 @@ from app.config import Settings, settings
 from app.db.session import Session
 from app.errors import DependencyUnavailable, PublishUnconfirmed
 from app.ids import new_id
-from app.lifecycle import chunks, transitions
+from app.lifecycle import chunks, epoch, transitions
 from app.lifecycle.chunks import Chunk
 from app.lifecycle.states import State
 from app.log import Event, logger
@@ -60,6 +60,8 @@ def schedule_tick(payload: TickPayload) -> None:
 
 def run_pass(session: Session, config: Settings, *, reason: str) -> PassSummary:
     """Advance campaigns, release what is due, publish it; return and log the summary."""
+    if runtime.guard().enter(session) is not None:  # logged once, shown by `mailqueue epoch show`
+        return PassSummary(planned=0, released=0, chunks=0, expired=0, postponed=0)
     planned = advance_campaigns(session, config)
     rounds = list(_release_rounds(session, config))
     summary = PassSummary(
@@ -144,6 +146,8 @@ def _release(
         made = tuple(_chunked(going, chunk_size))
         if made:
             chunks.open_chunks(session, made)
+        mark = epoch.advance(session) if made else None
+    runtime.guard().remember(mark)
     if going:
         oldest = min(pick.due_at for pick in going)
         LATENESS_S.observe(max(0.0, (now - oldest).total_seconds()))

@@ -38,6 +38,10 @@ def send(payload: SendPayload) -> None:
         session, payload.campaign_id, payload.chunk_id, [mail.email_id for mail in payload.mails]
     ):
         return
+    if runtime.guard().closed(session) is not None:
+        reason = "sending is quarantined: mailqueue epoch show"
+        delivery.hold_back(payload.mails, utc_now() + _PAUSED_FOR, reason)
+        return
     if not route.is_open:
         reason = "the account, its queue or its app is paused"
         delivery.hold_back(payload.mails, utc_now() + _PAUSED_FOR, reason)

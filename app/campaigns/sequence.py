@@ -130,7 +130,7 @@ def _shares(plans: Sequence[Plan], limit: int) -> dict[UUID, int]:
 
 # The oldest due enrolments of each campaign (index enrolments_due), with their leads.
 _CLAIM = """
-SELECT n.id, n.campaign_id, n.lead_id, n.account_id, n.steps_planned, n.last_email_id, n.due_at,
+SELECT n.id, n.campaign_id, n.lead_id, n.account_id, n.steps_planned - n.repeated, n.last_email_id, n.due_at,
        l.email, l.email_hash, l.timezone, l.variables, l.status
 FROM unnest(%(campaigns)s::uuid[], %(shares)s::int[]) AS c(id, share)
 CROSS JOIN LATERAL (
@@ -199,7 +199,7 @@ def _advance_all(
 # Arrays and rows go in binary: as text they cost ten times as much.
 _UPDATE = """
 UPDATE enrolments e SET status = u.status, stop_reason = u.reason, account_id = u.account_id,
-       steps_planned = u.steps, last_email_id = u.email_id, due_at = u.due_at
+       steps_planned = u.steps + e.repeated, last_email_id = u.email_id, due_at = u.due_at
 FROM unnest(%(ids)b::uuid[], %(statuses)b::text[], %(reasons)b::text[], %(accounts)b::uuid[],
             %(steps)b::int[], %(emails)b::uuid[], %(dues)b::timestamptz[])
      AS u(id, status, reason, account_id, steps, email_id, due_at)

@@ -147,7 +147,8 @@ campaign_step_variants = sa.Table(
 )
 
 # A lead's way through a campaign. due_at is set exactly while a next step is to be planned:
-# the planner's index reads it. steps_planned counts the e-mails made: the ledger's "planned".
+# the planner's index reads it. steps_planned counts the e-mails made: the ledger's "planned";
+# `repeated` of them were made once more, so the next step is steps_planned - repeated.
 enrolments = sa.Table(
     "enrolments",
     metadata,
@@ -159,6 +160,7 @@ enrolments = sa.Table(
     base.text("status", default="active"),
     base.text("stop_reason", nullable=True),
     base.number("steps_planned", kind=sa.SmallInteger),
+    base.number("repeated", kind=sa.SmallInteger),
     sa.Column("last_email_id", base.UUID),
     base.time("due_at"),
     base.created_at(),

@@ -123,6 +123,7 @@ emails = sa.Table(
     sa.Index(
         "emails_campaign", "campaign_id", "id", postgresql_where=sa.text("campaign_id IS NOT NULL")
     ),
+    sa.Index("emails_batch", "batch_id", "id", postgresql_where=sa.text("batch_id IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )
 

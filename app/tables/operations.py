@@ -120,3 +120,20 @@ gdpr_requests = sa.Table(
     base.one_of("kind", ("export", "erase")),
     base.one_of("status", ("open", "running", "done", "failed")),
 )
+
+# One row, made by the first pass; app/lifecycle/epoch says what it is for. `home` is the server
+# and database that sent last: a copy finds that it is not at home.
+send_epoch = sa.Table(
+    "send_epoch",
+    metadata,
+    sa.Column("id", sa.SmallInteger, primary_key=True, server_default=sa.text("1")),
+    sa.Column("lineage", base.UUID, nullable=False),
+    base.number("counter", kind=sa.BigInteger),
+    base.text("home"),
+    sa.Column("advanced_at", base.TIME, nullable=False, server_default=sa.text("now()")),
+    base.time("quarantined_at"),
+    base.text("reason", nullable=True),
+    base.created_at(),
+    sa.CheckConstraint("id = 1", name="one_row"),
+    sa.CheckConstraint("(quarantined_at IS NULL) = (reason IS NULL)", name="quarantine_whole"),
+)
