@@ -20,6 +20,7 @@ from app.cli.funnel import funnel_of, funnel_table
 from app.cli.ledger import balance
 from app.cli.ledger import facts_of as facts_of_ledger
 from app.cli.output import Group, facts, printer, table
+from app.cli.rest import send_rest
 from app.clock import utc_now
 from app.db.session import Session
 from app.errors import InputInvalid
@@ -106,6 +107,9 @@ def _move(app_name: str | None, name: str, move: Move) -> None:
         app = chosen_app(session, app_name)
         moved = move(session, app.id, name, CLI, utc_now())
     printer().show(facts_of(moved), lambda found: Text(f"{found['name']} is {found['status']}."))
+
+
+campaign.add_command(send_rest)
 
 
 @campaign.command("list")
