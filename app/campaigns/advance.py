@@ -7,7 +7,7 @@ import datetime as dt
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 from uuid import UUID
 
 from app.lifecycle.intake import PlannedMail
@@ -165,7 +165,19 @@ def variant_for(step: Step, lead_id: UUID) -> Variant:
     raise AssertionError(step)  # the ticket is below the sum of the weights
 
 
-def account_for(enrolled: Enrolled, accounts: Sequence[UUID]) -> UUID | None:
+class Assigned(Protocol):
+    """A lead with the account it was given."""
+
+    @property
+    def lead_id(self) -> UUID:
+        """The lead."""
+
+    @property
+    def account_id(self) -> UUID:
+        """Its account, as long as that one is active."""
+
+
+def account_for(enrolled: Assigned, accounts: Sequence[UUID]) -> UUID | None:
     """Return the lead's account, or another active one of the campaign; None when none is."""
     if enrolled.account_id in accounts or not accounts:
         return enrolled.account_id if accounts else None

@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from app.audit import AuditEntry, Author, record
-from app.campaigns import drafting, enrolments, windows
+from app.campaigns import drafting, enrolments, outlook, windows
 from app.campaigns.definition import CampaignDefinition
 from app.db.session import Session
 from app.errors import Conflict
@@ -146,6 +146,7 @@ def start(session: Session, app_id: UUID, name: str, author: Author, now: dt.dat
                 fix="Import leads with `mailqueue leads import`, or widen `audience`.",
             )
         record(session, _entry(moved, "campaign.started", campaign, author))
+    outlook.remember_start(session, campaign.id, now)
     logger().info(Event.CAMPAIGN_STARTED, campaign=str(campaign.id), status=target, leads=leads)
     return moved
 
