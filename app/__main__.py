@@ -36,9 +36,16 @@ _COMMANDS = {
     "leads": Entry(target="app.cli.leads:leads", summary="Recipients: import a CSV."),
     "campaign": Entry(
         target="app.cli.campaigns:campaign",
-        summary="Campaigns: create, start, pause, resume, cancel, show.",
+        summary="Campaigns: create, start, pause, resume, cancel, send-rest, show.",
     ),
+    "forecast": Entry(
+        target="app.cli.forecast:forecast", summary="When a campaign's mails go, and what binds."
+    ),
+    "explain": Entry(target="app.cli.explain:explain", summary="Why a mail goes, waits or went."),
     "ledger": Entry(target="app.cli.ledger:ledger", summary="Prove that every mail is accounted."),
+    "epoch": Entry(
+        target="app.cli.epoch:epoch", summary="After a restore: show, confirm that it may send."
+    ),
 }
 
 
