@@ -205,13 +205,28 @@ WHERE status = 'scheduled' AND scheduled_at <= %(now)s RETURNING id, app_id"""
 
 def start_due(session: Session, now: dt.datetime) -> int:
     """Run the scheduled campaigns whose time has come; return how many."""
-    return _moved_by_clock(session, _START_DUE, Event.CAMPAIGN_STARTED, now)
+    return _moved_by_clock(session, _START_DUE, Event.CAMPAIGN_STARTED, {"now": now})
 
 
-# The newest mails are the last to go out, so the descending probe finds a waiting one at once.
+# Asked at every pass, so only of short lists: leads under way (enrolments_due), released chunks, and
+# what the campaign's accounts have scheduled (emails_due). The LIMITs and the DISTINCT keep the planner
+# from reading every mail of a campaign whose next step is days away.
+_DONE = """
+SELECT c.id FROM campaigns c
+WHERE c.status = 'running'
+  AND (SELECT true FROM enrolments e
+       WHERE e.campaign_id = c.id AND e.due_at IS NOT NULL LIMIT 1) IS NULL
+  AND (SELECT true FROM released_chunks r
+       WHERE r.remaining > 0 AND r.payload->>'campaign_id' = c.id::text LIMIT 1) IS NULL
+  AND (SELECT true FROM campaign_accounts a CROSS JOIN LATERAL (
+         SELECT FROM emails m WHERE m.account_id = a.account_id AND m.priority = c.priority
+         AND m.due_at IS NOT NULL AND m.campaign_id IS NOT DISTINCT FROM c.id LIMIT 1) w
+       WHERE a.campaign_id = c.id LIMIT 1) IS NULL"""
+
+# Those that seem done are asked once more, mail by mail.
 _FINISH = """
 UPDATE campaigns c SET status = 'finished', finished_at = %(now)s
-WHERE c.status = 'running'
+WHERE c.id = ANY(%(ids)s) AND c.status = 'running'
   AND NOT EXISTS (SELECT FROM enrolments e WHERE e.campaign_id = c.id AND e.due_at IS NOT NULL)
   AND NOT EXISTS (
     SELECT FROM (SELECT FROM emails m WHERE m.campaign_id = c.id
@@ -221,12 +236,15 @@ RETURNING c.id, c.app_id"""
 
 def finish_campaigns(session: Session, now: dt.datetime) -> int:
     """Close the running campaigns with no lead under way and no mail waiting; return how many."""
-    return _moved_by_clock(session, _FINISH, Event.CAMPAIGN_FINISHED, now)
+    done = [row[0] for row in session.execute(_DONE).fetchall()]
+    if not done:
+        return 0
+    return _moved_by_clock(session, _FINISH, Event.CAMPAIGN_FINISHED, {"now": now, "ids": done})
 
 
-def _moved_by_clock(session: Session, statement: str, event: Event, now: dt.datetime) -> int:
+def _moved_by_clock(session: Session, statement: str, event: Event, binds: dict[str, Any]) -> int:
     with session.transaction():
-        rows = session.execute(statement, {"now": now}).fetchall()
+        rows = session.execute(statement, binds).fetchall()
         for campaign_id, app_id in rows:
             record(
                 session,

@@ -6,7 +6,7 @@ from app.campaigns import campaigns, sequence
 from app.campaigns.campaigns import SOURCES, Status
 from app.campaigns.definition import read
 from app.errors import Conflict, NotFound
-from app.lifecycle import ledger
+from app.lifecycle import ledger, transitions
 from app.policy import suppression
 from app.policy.suppression import Reason
 from app.privacy import address_hash
@@ -179,6 +179,30 @@ def test_a_campaign_is_finished_when_no_lead_and_no_mail_is_left(house):
     assert (shown.campaign.status, shown.campaign.finished_at) == (Status.FINISHED, house.now)
     assert shown.leads == {"active": 0, "finished": 2, "stopped": 0}
     assert (shown.ledger.planned, shown.ledger.sent, shown.ledger.off_by) == (2, 2, 0)
+
+
+def test_a_campaign_with_a_mail_on_its_way_is_not_finished(house):
+    house.leads(2)
+    house.start()
+    sequence.plan_due(house.session, house.now, 10)
+    ids = [mail.id for mail in house.mails()]
+    transitions.release(house.session, ids)
+    assert campaigns.finish_campaigns(house.session, house.now) == 0
+    house.settle("sent", house.now)
+    assert campaigns.finish_campaigns(house.session, house.now) == 1
+
+
+def test_between_two_steps_no_mail_is_read_to_see_that_a_campaign_goes_on(house):
+    """A campaign of a million mails waits days for its next step, and is asked at every pass."""
+    house.leads(2)
+    house.start(steps="[{template: one}, {template: two, wait_duration_hours: 48}]")
+    sequence.plan_due(house.session, house.now, 10)
+    house.settle("sent", house.now)
+    plan = house.session.execute("EXPLAIN (ANALYZE, COSTS off) " + campaigns._DONE).fetchall()
+    reads = [line for (line,) in plan if " on emails_" in line]
+    assert reads
+    assert all("never executed" in line for line in reads), reads
+    assert campaigns.finish_campaigns(house.session, house.now) == 0
 
 
 def test_an_unknown_campaign_suggests_the_nearest(house):
