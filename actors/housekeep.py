@@ -23,7 +23,10 @@ def sweep(payload: TickPayload) -> None:
     """Settle journals of dead processes on this host, then look after chunks nobody finished."""
     del payload
     settle_journals()
-    sweep_chunks(runtime.session(), _STALE_AFTER)
+    # Small chunks come faster than one look every ten seconds takes: as long as looks are full and
+    # change something, there is more.
+    while sweep_chunks(runtime.session(), _STALE_AFTER) == _AT_ONCE:
+        pass
 
 
 def settle_journals() -> None:
@@ -38,7 +41,7 @@ def settle_journals() -> None:
 
 
 def sweep_chunks(session: Session, age: dt.timedelta) -> int:
-    """Close finished chunks, publish stale ones again, settle dead leases; return how many chunks.
+    """Close finished chunks, publish stale ones again, settle dead leases; return how many changed.
 
     Publishing follows the commit: a crash in between only makes the next sweep do it again.
     """
@@ -54,7 +57,12 @@ def sweep_chunks(session: Session, age: dt.timedelta) -> int:
     if again:
         runtime.publisher().publish([assemble_message(chunk) for chunk in again])
         logger().warning(Event.CHUNK_REPUBLISHED, chunks=len(again))
-    return len(reviews)
+    return len(reviews) - sum(_is_held(review) for review in reviews)
+
+
+def _is_held(review: Review) -> bool:
+    """Tell whether a stale chunk is left as it is: a worker still holds its mails."""
+    return review.is_stale and review.held == review.unfinished > 0
 
 
 def _revive(session: Session, review: Review) -> Chunk:
