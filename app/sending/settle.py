@@ -6,6 +6,7 @@ message may have passed already).
 """
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -18,6 +19,8 @@ from app.lifecycle.states import State
 from app.smtp.journal import JournalContents
 
 Key = tuple[UUID, int]
+
+_ID = re.compile("[0-9a-f]{32}")
 
 _AFTER_DEFERRAL = dt.timedelta(seconds=30)
 
@@ -39,10 +42,19 @@ def testimony(worker: str, contents: JournalContents) -> Testimony:
     """Return what a journal says, with ids instead of their text."""
     return Testimony(
         worker=worker,
-        claimed=frozenset(UUID(text) for text in contents.claimed),
-        started=frozenset((UUID(text), fence) for text, fence in contents.started),
-        replied={(UUID(text), fence): said for (text, fence), said in contents.replied.items()},
+        claimed=frozenset(UUID(text) for text in contents.claimed if _is_id(text)),
+        started=frozenset((UUID(text), fence) for text, fence in contents.started if _is_id(text)),
+        replied={
+            (UUID(text), fence): said
+            for (text, fence), said in contents.replied.items()
+            if _is_id(text)
+        },
     )
+
+
+def _is_id(text: str) -> bool:
+    """Tell an id from what a loss of power left: one spoilt line must not keep workers from booting."""
+    return _ID.fullmatch(text) is not None
 
 
 _HELD = """
