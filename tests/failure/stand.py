@@ -6,6 +6,7 @@ the wait for a retry, a lease's end or the sweeper's patience were over.
 
 import contextlib
 import os
+import resource
 import signal
 import sys
 import time
@@ -29,6 +30,7 @@ from app.privacy import address_hash
 from app.queueing import topology
 from app.queueing.messages import Outgoing, encode
 from app.queueing.payloads import TickPayload
+from infra.load.processes import tree
 from infra.local.places import ROOT
 from infra.local.supervise import Child, Process
 from tests import factories
@@ -214,12 +216,17 @@ class Stand:
         command = [sys.executable, "-m", "dramatiq", "actors", "-p", "1", "-t", str(threads)]
         return self._start(name, command, rabbitmq_url)
 
-    def start_full_disk_worker(self, name: str, limit_bytes: int) -> Child:
-        """Start workers that cannot write a file longer than this; they log into full-disk.log."""
-        log = self._folder / "full-disk.log"
+    def start_piped_worker(self, name: str) -> Child:
+        """Start workers whose log goes through a pipe, so that fill_disk() does not reach it."""
         words = f"{sys.executable} -m dramatiq actors -p 1 -t 2"
-        limited = f"prlimit --fsize={limit_bytes} {words} 2>&1 | cat >{log}"
-        return self._start(name, ["sh", "-c", limited], "")
+        piped = f"{words} 2>&1 | cat >>{self._folder / name}-piped.log"
+        return self._start(name, ["sh", "-c", piped], "")
+
+    def fill_disk(self, name: str, limit_bytes: int) -> None:
+        """Let no file of these workers grow beyond so many bytes."""
+        for pid in tree(self._children[name].popen.pid):
+            if b"dramatiq\0actors" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
     def start_clock(self, name: str = "clock") -> Child:
         return self._start(name, [sys.executable, "-m", "app", "clock"], "")
@@ -267,7 +274,8 @@ class Stand:
                 self.restart(name)
 
     def log(self, name: str) -> str:
-        return (self._folder / f"{name}.log").read_text(errors="replace")
+        log = self._folder / f"{name}.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     # ---- time ---------------------------------------------------------------------------------
 
