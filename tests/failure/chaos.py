@@ -63,10 +63,10 @@ def _total(name: str, counts: list[Count]) -> Count:
 def main(minutes: float, seed: int, only: tuple[str, ...]) -> None:
     """Let every fault strike until the time is over; exits 1 when the promise was broken."""
     names = [name for name in FAULTS if not only or any(word in name for word in only)]
-    ends_at = time.monotonic() + minutes * 60
     counts: dict[str, list[Count]] = defaultdict(list)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         services = Services(Path(folder, "services"))
+        ends_at = time.monotonic() + minutes * 60
         try:
             for number, name in enumerate(_endlessly(names)):
                 if time.monotonic() > ends_at:

@@ -52,6 +52,8 @@ class Trial:
             yield number
 
 
+_MOST_TAKEN = 100
+
 Harm = Callable[[Trial], None]
 
 
@@ -139,15 +141,16 @@ def double_and_shuffle(trial: Trial) -> None:
     for _ in range(trial.rounds * 4):
         with stand.channel() as channel:
             for queue in queues:
-                taken: list[tuple[bytes, Any]] = []
-                while True:
+                taken: dict[bytes, Any] = {}
+                while len(taken) < _MOST_TAKEN:
                     method, properties, body = channel.basic_get(queue, auto_ack=True)
                     if method is None:
                         break
-                    taken += [(body, properties)] * 2
-                trial.rng.shuffle(taken)
-                for body, properties in taken:
-                    channel.basic_publish("", queue, body, properties)
+                    taken[body] = properties
+                doubled = list(taken) * 2
+                trial.rng.shuffle(doubled)
+                for body in doubled:
+                    channel.basic_publish("", queue, body, taken[body])
         trial.pause(0.3)
 
 
@@ -257,6 +260,23 @@ def greylists(trial: Trial) -> None:
     trial.stand.until(lambda: len(seen) >= len(trial.campaign.addresses), 60)
 
 
+def hangs_after_data(trial: Trial) -> None:
+    """Some visits get no answer to DATA until the sender's own deadline (120 s) ends them."""
+    stand = trial.stand
+
+    def rule(visit: Visit) -> bytes | None:
+        if visit.address.startswith("lead1"):
+            visit.hold()
+        return None
+
+    stand.office.rules[Step.DATA] = rule
+    ends_at = time.monotonic() + 130
+    while time.monotonic() < ends_at:
+        trial.keep_busy()
+        stand.keep_alive()
+        time.sleep(0.5)
+
+
 def refuses_connections(trial: Trial) -> None:
     """Nothing listens for a while, several times."""
     trial.under_way(0.05)
@@ -288,6 +308,7 @@ FAULTS: dict[str, Harm] = {
     "messages doubled and shuffled": double_and_shuffle,
     "limits changed, paused, resumed, killed": change_everything,
     "SMTP refuses connections": refuses_connections,
+    "SMTP hangs after DATA for 120 s": hangs_after_data,
     "SMTP greylists everybody": greylists,
     "SMTP closes after the final dot": _misbehave(Step.DOT, _closes, 0.02),
     "SMTP closes at RCPT": _misbehave(Step.RCPT, _drops, 0.02),

@@ -30,6 +30,7 @@ from app.privacy import address_hash
 from app.queueing import topology
 from app.queueing.messages import Outgoing, encode
 from app.queueing.payloads import TickPayload
+from app.queueing.steps import LADDER
 from infra.load.processes import tree
 from infra.local.places import ROOT
 from infra.local.supervise import Child, Process
@@ -370,7 +371,11 @@ class Stand:
         return found
 
     def _empty_queues(self) -> None:
-        names = [*topology.WORK_QUEUES, *(f"dlq.{queue}" for queue in topology.WORK_QUEUES)]
+        names = [
+            *topology.WORK_QUEUES,
+            *(f"dlq.{queue}" for queue in topology.WORK_QUEUES),
+            *(topology.retry_name(rung) for rung in LADDER),
+        ]
         with self.channel() as channel:
             for name in names:
                 try:
