@@ -19,17 +19,8 @@ from app.campaigns.advance import FIRST_LOOK, account_for
 from app.campaigns.prospects import Person, Setting
 from app.db.session import Session
 from app.scheduling.calendar import zone_named
-from app.scheduling.forecast import (
-    MINUTE_MS,
-    Bound,
-    Openings,
-    Placed,
-    Simulation,
-    Slot,
-    Wanted,
-    millis,
-    moment,
-)
+from app.scheduling.forecast import Openings, Placed, Simulation, Slot, Wanted
+from app.scheduling.shares import MINUTE_MS, Bound, millis, moment
 
 HOUR_MS = 60 * MINUTE_MS
 
@@ -164,7 +155,7 @@ def _placed(
     simulation = Simulation(
         list(setting.senders.values()),
         now_ms=now_ms,
-        queue_per_minute=setting.queue_per_minute,
+        shared=setting.shared,
         follow=follow,
         reopen=lambda person, at_ms: openings.slot(zones[person], at_ms),
     )

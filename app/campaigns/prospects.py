@@ -9,8 +9,9 @@ from app.db.session import Row, Session, one
 from app.errors import NotFound
 from app.policy.warmup import ramp
 from app.scheduling.calendar import Window
-from app.scheduling.forecast import SenderLimits, Wanted, millis
-from app.sending.counted import recent_attempts
+from app.scheduling.forecast import SenderLimits, Wanted
+from app.scheduling.shares import Bound, Quota, Shared, millis
+from app.sending.counted import recent_attempts, usage
 
 _MOST_RIVALS = 500_000
 
@@ -30,7 +31,7 @@ class Setting:
     waits: tuple[dt.timedelta, ...]
     active: tuple[UUID, ...]
     senders: dict[UUID, SenderLimits]
-    queue_per_minute: int | None
+    shared: Shared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +53,9 @@ class Person:
 
 _SETTING = """
 SELECT c.app_id, c.status, c.scheduled_at, c.priority, c.window_days, c.window_start, c.window_end,
-       c.timezone, c.uses_lead_timezone, q.per_minute
-FROM campaigns c JOIN queues q ON q.id = c.queue_id WHERE c.id = %s"""
+       c.timezone, c.uses_lead_timezone, q.per_minute, a.per_minute, a.daily_quota, a.monthly_quota
+FROM campaigns c JOIN queues q ON q.id = c.queue_id JOIN apps a ON a.id = c.app_id
+WHERE c.id = %s"""
 
 _WAITS = """
 SELECT wait_duration_hours FROM campaign_sequence_steps WHERE campaign_id = %s ORDER BY position"""
@@ -96,8 +98,23 @@ def setting(session: Session, campaign_id: UUID, now: dt.datetime) -> Setting:
         waits=tuple(dt.timedelta(hours=float(wait[0])) for wait in waits),
         active=tuple(active),
         senders=senders,
-        queue_per_minute=row[9],
+        shared=_shared(session, row),
     )
+
+
+def _shared(session: Session, row: Row) -> Shared:
+    """Return what the campaign's app and queue allow; quotas are counted only where there are any."""
+    queue, app, a_day, a_month = row[9:13]
+    minutes = {Bound.QUEUE: queue, Bound.APP: app}
+    quotas: list[Quota] = []
+    if a_day or a_month:
+        used = usage(session, row[0])
+        if a_day:
+            quotas.append(Quota(bound=Bound.APP_DAY, mails=a_day, used=used.today))
+        if a_month:
+            quotas.append(Quota(bound=Bound.APP_MONTH, mails=a_month, used=used.this_month))
+    per_minute = {bound: mails for bound, mails in minutes.items() if mails}
+    return Shared(per_minute=per_minute, quotas=tuple(quotas))
 
 
 def _recent(session: Session, app_id: UUID, account_id: UUID) -> dict[int, int]:

@@ -21,6 +21,9 @@ _SENTENCES = {
     "account_day": "daily limits of the accounts",
     "account_gap": "minimum gaps of the accounts",
     "queue": "the queue's limit per minute",
+    "app": "the app's limit per minute",
+    "app_day": "the app's daily quota",
+    "app_month": "the app's monthly quota",
 }
 
 

@@ -7,35 +7,22 @@ milliseconds inside; the answer is meant to the minute. A sender without limits 
 what other campaigns will plan later is not known here.
 """
 
-import datetime as dt
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from app.policy.warmup import WarmUp, daily_limit
 from app.scheduling.calendar import Window, next_open
+from app.scheduling.shares import DAY_MS, MINUTE_MS, Bound, Shared, Shares, millis, moment
 
-MINUTE_MS, DAY_MS = 60_000, 86_400_000
 _CELLS = 61  # as in the limiter: the oldest minute counts in full
 _HORIZON_MS = 400 * DAY_MS
 
 # (due, closes or None) in milliseconds.
 Slot = tuple[int, int | None]
-
-
-class Bound(StrEnum):
-    """What a mail waits for."""
-
-    WINDOW = "window"
-    HOUR = "account_hour"
-    DAY = "account_day"
-    GAP = "account_gap"
-    QUEUE = "queue"
-
 
 _RATIONS = (Bound.HOUR, Bound.DAY)
 
@@ -187,14 +174,14 @@ class _Line:
 
 
 class Simulation:
-    """Places mails; `queue_per_minute` is what all senders share."""
+    """Places mails through the limits of their senders and what these share."""
 
     def __init__(
         self,
         senders: Sequence[SenderLimits],
         *,
         now_ms: int,
-        queue_per_minute: int | None,
+        shared: Shared,
         follow: Follow,
         reopen: Reopen,
     ) -> None:
@@ -202,8 +189,7 @@ class Simulation:
         for line in self._lines:
             line.remember()
         self._now = now_ms
-        self._per_minute = queue_per_minute
-        self._minutes: Counter[int] = Counter()
+        self._common = Shares(shared, now_ms)
         self._follow = follow
         self._reopen = reopen
         self._order = 0
@@ -236,11 +222,12 @@ class Simulation:
             mail.slot, mail.waited = self._reopen(mail.person, at), Bound.WINDOW
             self._append(mail)
             return None
-        if self._is_full(at // MINUTE_MS):
-            line.now, line.why = (at // MINUTE_MS + 1) * MINUTE_MS, Bound.QUEUE
+        refusal = self._common.refusal(at)
+        if refusal is not None:
+            line.now, line.why = refusal
             return None
         line.take(at)
-        self._minutes[at // MINUTE_MS] += 1
+        self._common.take(at)
         if mail.person is None:
             return None
         placed = Placed(at, mail.person, mail.position, line.why if at > due else mail.waited)
@@ -251,19 +238,6 @@ class Simulation:
             self._append(mail)
         return placed
 
-    def _is_full(self, minute: int) -> bool:
-        return self._per_minute is not None and self._minutes[minute] >= self._per_minute
-
     def _append(self, mail: Wanted) -> None:
         self._order += 1
         heappush(self._lines[mail.sender].future, (mail.slot[0], self._order, mail))
-
-
-def millis(at: dt.datetime) -> int:
-    """Return Unix time in milliseconds."""
-    return round(at.timestamp() * 1000)
-
-
-def moment(at_ms: int) -> dt.datetime:
-    """Return the UTC time of Unix milliseconds."""
-    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)

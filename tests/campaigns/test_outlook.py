@@ -10,7 +10,7 @@ from app.campaigns import campaigns, outlook, sequence, windows
 from app.lifecycle import transitions
 from app.policy.limits import AccountLimits, Reservation
 from app.policy.rate_limits import RateLimiter
-from app.scheduling.forecast import millis
+from app.scheduling.shares import millis
 from tests.factories import make_email
 
 HOUR = dt.timedelta(hours=1)
@@ -188,6 +188,25 @@ def test_the_warm_up_grows_in_the_forecast(house):
     placed = outlook.places(house.session, started.id, house.now)
     days = Counter(mail.at_ms // 86_400_000 for mail in placed)
     assert [days[day] for day in sorted(days)] == [4, 8, 16]
+
+
+@pytest.mark.parametrize(
+    ("limits", "bound", "minutes"),
+    [
+        ({"per_minute": 2}, "app", [2, 2, 2, 2]),
+        ({"daily_quota": 5}, "app_day", [5, 3]),
+        ({"monthly_quota": 6}, "app_month", [6, 2]),
+    ],
+)
+def test_what_the_app_may_do_is_shared_by_its_accounts(house, limits, bound, minutes):
+    for name, value in limits.items():
+        house.session.execute(f"UPDATE apps SET {name} = %s", (value,))
+    started = start(house, 8, "[{template: one}]")
+    found = outlook.outlook(house.session, started.id, house.now)
+    assert {stretch.limit for stretch in found.stretches} == {bound}
+    placed = outlook.places(house.session, started.id, house.now)
+    counted = Counter(mail.at_ms // 60_000 for mail in placed)
+    assert [counted[minute] for minute in sorted(counted)] == minutes
 
 
 def test_mail_of_others_on_the_same_account_comes_first_by_its_priority(house):
