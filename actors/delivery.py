@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from uuid import UUID
@@ -47,11 +47,18 @@ _SHORT_WAIT = dt.timedelta(seconds=1)  # a slot this near is waited for, before 
 class Delivery:
     """One chunk, one route, one thread. `tally` counts outcomes by kind."""
 
-    def __init__(self, payload: SendPayload, route: Route, content: Compiled) -> None:
+    def __init__(
+        self,
+        payload: SendPayload,
+        route: Route,
+        content: Compiled,
+        read_route: Callable[[], Route],
+    ) -> None:
         self.tally: Counter[str] = Counter()
         self._payload = payload
         self._route = route
         self._content = content
+        self._read_route = read_route
         self._worker = runtime.worker_name()
         self._pending: list[Outcome] = []
         self._bounced: list[AssembledMail] = []
@@ -130,11 +137,23 @@ class Delivery:
         return admission.reserve(request, self._payload.chunk_id)
 
     def _divide(self, lot: Sequence[AssembledMail], grant: Grant) -> list[AssembledMail]:
-        """Return the mails that may go; the others wait for the slot the limiter named."""
+        """Return the mails that may go; the others wait for the slot the limiter named.
+
+        Nobody waits for a limit that was changed since the route was read.
+        """
         going, waiting = admission.divided(lot, grant, self._paces)
+        if waiting and self._is_outdated():
+            self.hold_back([one.mail for one in waiting], utc_now(), "limits changed")
+            return going
         for (due_at, reason), group in groupby(waiting, key=lambda one: (one.due_at, one.reason)):
             self.hold_back([one.mail for one in group], due_at, reason)
         return going
+
+    def _is_outdated(self) -> bool:
+        """Read the route anew; tell whether its limits are others."""
+        before, self._route = self._route, self._read_route()
+        self._paces = self._route.paces
+        return not self._route.has_limits_of(before)
 
     # ---- claim --------------------------------------------------------------------------------
 
@@ -243,7 +262,8 @@ class Delivery:
         if replies:
             app_id, now = self._route.app_id, utc_now()
             patiently(lambda session: pacing.slow(session, app_id, replies, now))
-            self._paces = patiently(lambda session: pacing.paces(session, app_id, now))
+            self._route = self._read_route()  # for this process's other threads, too
+            self._paces = self._route.paces
             logger().warning(Event.DOMAIN_SLOWED, app_id=str(app_id), domains=sorted(replies))
 
     # ---- record -------------------------------------------------------------------------------

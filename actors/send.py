@@ -12,9 +12,9 @@ from actors import runtime
 from actors.content import compiled, sheet_of
 from actors.declare import lane_actors
 from actors.delivery import Delivery
+from actors.waiting import patiently
 from app.campaigns import halts
 from app.clock import monotonic_s, utc_now
-from app.db.session import Session
 from app.log import Event, logger
 from app.queueing.payloads import AssembledMail, SendPayload
 from app.queueing.steps import SEND
@@ -32,8 +32,9 @@ _routes: dict[tuple[object, object], tuple[float, Route]] = {}
 def send(payload: SendPayload) -> None:
     """Send one chunk's mails as far as limits and server allow; safe to run twice."""
     session = runtime.session()
-    route = _route(session, payload)
-    delivery = Delivery(payload, route, compiled(session, sheet_of(payload)))
+    route = _route(payload)
+    content = compiled(session, sheet_of(payload))
+    delivery = Delivery(payload, route, content, lambda: _read_route(payload))
     if payload.campaign_id and halts.halt(
         session, payload.campaign_id, payload.chunk_id, [mail.email_id for mail in payload.mails]
     ):
@@ -72,15 +73,21 @@ def _door(route: Route) -> tuple[object, ...]:
     return route.server.host, route.server.port, route.server.username
 
 
-def _route(session: Session, payload: SendPayload) -> Route:
+def _route(payload: SendPayload) -> Route:
     """Return the route, read anew every two seconds (a dict: a race only reads it twice)."""
     key = (payload.account_id, payload.queue_id)
     now = monotonic_s()
     found = _routes.get(key)
     if found is not None and now - found[0] < _ROUTE_AGE_S:
         return found[1]
-    route = routes.load(session, payload.account_id, payload.queue_id, runtime.surroundings())
-    _routes[key] = (now, route)
+    return _read_route(payload)
+
+
+def _read_route(payload: SendPayload) -> Route:
+    account_id, queue_id = payload.account_id, payload.queue_id
+    around = runtime.surroundings()
+    route = patiently(lambda session: routes.load(session, account_id, queue_id, around))
+    _routes[account_id, queue_id] = (monotonic_s(), route)
     return route
 
 

@@ -27,6 +27,17 @@ class RetryPolicy:
     max_age_s: int | None
 
 
+_LIMITS = (
+    "hourly_limit",
+    "daily_limit",
+    "min_gap_ms",
+    "ramp",
+    "queue_per_minute",
+    "app_limits",
+    "paces",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """All that sending one chunk needs to know about its account and queue."""
@@ -55,6 +66,10 @@ class Route:
             min_gap_ms=self.min_gap_ms,
         )
         return full.warmed(self.ramp, on)
+
+    def has_limits_of(self, other: "Route") -> bool:
+        """Tell whether both routes have the same limits."""
+        return all(getattr(self, name) == getattr(other, name) for name in _LIMITS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
