@@ -2,14 +2,15 @@
 
 from actors import runtime
 from actors.declare import on_boot, on_stop
-from app.config import settings
+from app.config import require_secrets, settings
 from app.db.session import close_thread_session
 from app.log import configure
 
 
 def start() -> None:
-    """Set up logs before anything happens."""
+    """Set up logs before anything happens; refuse to work without secrets."""
     configure(settings().log_level, settings().log_format)
+    require_secrets(settings())
 
 
 def stop() -> None:

@@ -102,6 +102,18 @@ class Settings(BaseSettings):
     log_format: str = Field("console", description="console for people, json for machines.")
 
 
+def require_secrets(found: Settings) -> None:
+    """Raise ConfigurationInvalid naming the first secret that mail cannot be sent without."""
+    for name in ("sealing_keys", "tracking_keys", "address_pepper"):
+        if not getattr(found, name).get_secret_value():
+            raise ConfigurationInvalid(
+                f"MAILQUEUE_{name.upper()} is not set.",
+                why="Passwords, links or the suppression list would be wrong without it.",
+                fix="Run `mailqueue init`, or set it as on the other hosts.",
+                field=name,
+            )
+
+
 @functools.cache
 def settings() -> Settings:
     """Return the process's settings, read once; raises ConfigurationInvalid naming the variable."""

@@ -311,3 +311,9 @@ def _hang(session, make_sender, run_pass, fleet, until, elsewhere) -> None:
 def _ids(session, app_id):
     rows = session.execute("SELECT id FROM emails WHERE app_id = %s", (app_id,)).fetchall()
     return [row[0] for row in rows]
+
+
+def test_a_worker_without_secrets_does_not_start(fleet, monkeypatch, until) -> None:
+    monkeypatch.setenv("MAILQUEUE_ADDRESS_PEPPER", "")
+    fleet.start()
+    until(lambda: "MAILQUEUE_ADDRESS_PEPPER is not set" in fleet.log)
