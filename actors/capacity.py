@@ -53,6 +53,8 @@ def survey(
         room = capacities[account.account_id].count
         if not account.limits(on).is_unlimited:
             room -= by_account.get(account.account_id, 0)
+        if account.is_probing:
+            room = min(room, 1 - by_account.get(account.account_id, 0))
         top = min(openings.total, openings.apps.get(account.app_id, limit))
         rooms[account.account_id] = max(0, min(top, room))
     return Survey(rooms=rooms, openings=openings)

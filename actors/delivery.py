@@ -9,12 +9,12 @@ from uuid import UUID
 
 import psycopg
 
-from actors import admission, runtime
+from actors import admission, aftermath, runtime
+from actors.aftermath import Aftermath, Exhausted
+from actors.gate import Gate
 from actors.waiting import patiently, sleep
 from app.assembly.compose import Compiled
-from app.campaigns import sequence
 from app.clock import utc_now
-from app.config import settings
 from app.db.session import Row, Session
 from app.errors import DependencyUnavailable
 from app.ids import new_ids
@@ -24,18 +24,17 @@ from app.log import Event, logger
 from app.mail.address import smtputf8_needed
 from app.mail.headers import date_value
 from app.metrics import EMAILS_FINISHED
-from app.policy import pacing, suppression
+from app.policy import pacing
 from app.policy.limits import Grant, Limit, Reservation
-from app.privacy import address_hash
 from app.queueing.payloads import AssembledMail, SendPayload
 from app.sending import settle
 from app.sending.outcome import (
-    SERVER_PAUSE,
     Claimed,
     asks_to_slow_down,
     decide,
+    is_exhausted,
     is_hard_bounce,
-    is_server_failure,
+    poisoned,
 )
 from app.sending.route import Route
 from app.smtp import journal as journals
@@ -61,15 +60,26 @@ class Delivery:
         self._read_route = read_route
         self._worker = runtime.worker_name()
         self._pending: list[Outcome] = []
-        self._bounced: list[AssembledMail] = []
-        self._server_failed: str | None = None
         self._paces = route.paces
+        self._after = Aftermath()
+        self.gate = Gate(route)
 
     def send(self, lot: Sequence[AssembledMail]) -> None:
-        """Admit, claim and submit one micro-batch; its outcome is recorded with the next claim."""
-        if self._server_failed is not None:
-            self.hold_back(lot, utc_now() + SERVER_PAUSE, self._server_failed)
-            return
+        """Send one micro-batch, if the server's breaker lets it; otherwise one probe at a time."""
+        while lot and not self.gate.is_open:
+            with self.gate.probe() as is_ours:
+                if is_ours:
+                    self._send(lot[:1])
+            if is_ours:
+                lot = lot[1:]
+            elif not self.gate.is_open:
+                self.hold_back(lot, self.gate.opens_at, self.gate.reason)
+                return
+        if lot:
+            self._send(lot)
+
+    def _send(self, lot: Sequence[AssembledMail]) -> None:
+        """Admit, claim and submit; the outcome is recorded with the next claim."""
         request = admission.requested(self._route, lot, self._paces, utc_now())
         grant = self._admit(request)
         going = self._divide(lot, grant)
@@ -97,11 +107,11 @@ class Delivery:
 
     def record(self) -> None:
         """Record what is pending, however long PostgreSQL is away; a repeat changes nothing."""
-        pending, bounced = self._pending, self._bounced
-        self._pending, self._bounced = [], []
+        pending, after = self._pending, self._after
+        self._pending, self._after = [], Aftermath()
         if not pending:
             return
-        patiently(lambda session: self._write(session, pending, bounced))
+        patiently(lambda session: aftermath.record(session, self._payload, pending, after))
         runtime.journal().settled(outcome.email_id.hex for outcome in pending)
 
     def hold_back(
@@ -169,6 +179,7 @@ class Delivery:
                 attempt=row[2],
                 created_at=row[3],
                 first_claimed_at=row[4],
+                starts=row[5],
             )
             for row in rows
         }
@@ -179,7 +190,7 @@ class Delivery:
         return held
 
     def _record_and_claim(self, ids: Sequence[UUID]) -> list[Row]:
-        if self._bounced or not self._pending:
+        if self._after or not self._pending:
             self.record()
             return self._claim_alone(ids)
         pending, chunk_id = self._pending, self._payload.chunk_id
@@ -205,15 +216,27 @@ class Delivery:
     def _submit(
         self, mails: Sequence[AssembledMail], held: Mapping[UUID, Claimed]
     ) -> list[Attempt]:
+        """Return what became of each mail, in order; what ended its workers before is not tried."""
+        sound = [mail for mail in mails if not held[mail.email_id].is_poison]
+        results = iter(self._submit_all(sound, held))
+        return [
+            poisoned(held[mail.email_id]) if held[mail.email_id].is_poison else next(results)
+            for mail in mails
+        ]
+
+    def _submit_all(
+        self, mails: Sequence[AssembledMail], held: Mapping[UUID, Claimed]
+    ) -> list[Attempt]:
         if not mails:
             return []
         envelopes = [self._envelope(mail, held[mail.email_id]) for mail in mails]
         try:
             group = runtime.smtp_pool().group(self._route.server)
-            return group.submit(envelopes, runtime.journal())
+            results = group.submit(envelopes, runtime.journal())
         except BaseException:
             self._settle_from_journal(held)
             raise
+        return results
 
     def _envelope(self, mail: AssembledMail, held: Claimed) -> Envelope:
         date = date_value(held.first_claimed_at)
@@ -241,15 +264,19 @@ class Delivery:
     ) -> None:
         now = utc_now()
         policy = self._route.policy
+        bounced, exhausted = [], []
         for mail, result, event in zip(mails, results, new_ids(len(mails), now), strict=True):
             outcome = decide(held[mail.email_id], result, policy, now=now, event_id=event)
             self._pending.append(outcome)
             self.tally[outcome.kind] += 1
             EMAILS_FINISHED.labels(outcome.kind).inc()
             if is_hard_bounce(result):
-                self._bounced.append(mail)
-            if is_server_failure(result):
-                self._server_failed = outcome.reason
+                bounced.append(mail)
+            if is_exhausted(result, outcome):
+                attempt = held[mail.email_id].attempt
+                exhausted.append(Exhausted(mail=mail, outcome=outcome, attempt=attempt))
+        self._after = Aftermath(bounced=tuple(bounced), exhausted=tuple(exhausted))
+        self.gate.heard(results)
         self._slow_down(mails, results)
 
     def _slow_down(self, mails: Sequence[AssembledMail], results: Sequence[Attempt]) -> None:
@@ -265,28 +292,3 @@ class Delivery:
             self._route = self._read_route()  # for this process's other threads, too
             self._paces = self._route.paces
             logger().warning(Event.DOMAIN_SLOWED, app_id=str(app_id), domains=sorted(replies))
-
-    # ---- record -------------------------------------------------------------------------------
-
-    def _write(
-        self, session: Session, pending: Sequence[Outcome], bounced: Sequence[AssembledMail]
-    ) -> None:
-        """Record outcomes; who does not exist is suppressed, and their sequences end."""
-        with session.transaction():
-            attempts.record(session, pending, self._payload.chunk_id)
-            for mail in bounced:
-                suppress_bounced(session, self._payload.app_id, mail)
-
-
-def suppress_bounced(session: Session, app_id: UUID, mail: AssembledMail) -> None:
-    """Suppress a recipient that a server says does not exist, and stop its sequences."""
-    hashed = address_hash(mail.to, settings().address_pepper.get_secret_value())
-    entry = suppression.Suppression(
-        app_id=app_id,
-        email_hash=hashed,
-        email=mail.to,
-        reason=suppression.Reason.HARD_BOUNCE,
-        source=str(mail.email_id),
-    )
-    suppression.add_all(session, [entry])
-    sequence.stop_lead(session, app_id, hashed, "hard_bounce")

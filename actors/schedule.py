@@ -159,11 +159,15 @@ def _without(picks: Iterable[Pick], ids: set[UUID]) -> list[Pick]:
 
 
 def _chunked(picks: Sequence[Pick], size: int) -> Iterator[Chunk]:
-    """Group mails that share lane, content and route, in the order they were picked."""
+    """Group mails that share lane, content and route, in the order they were picked.
+
+    A mail whose worker died goes alone: if it is what ended it, its neighbours go on without it.
+    """
     groups: dict[tuple[object, ...], list[Pick]] = defaultdict(list)
     for p in picks:
         route = (p.app_id, p.queue_id, p.account_id, p.template_version_id)
-        groups[lane_of(p.priority), *route, p.campaign_id, p.step_id].append(p)
+        suspect = p.email_id if p.starts else None
+        groups[lane_of(p.priority), *route, p.campaign_id, p.step_id, suspect].append(p)
     for group in groups.values():
         for start in range(0, len(group), size):
             yield _chunk(group[start : start + size])

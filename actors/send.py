@@ -66,6 +66,8 @@ def _send_lots(payload: SendPayload, route: Route, delivery: Delivery) -> None:
                 runtime.turnstile().moved(_door(route))
     finally:
         delivery.record()
+        if delivery.gate.has_moved:
+            _routes.pop((payload.account_id, payload.queue_id), None)
 
 
 def _door(route: Route) -> tuple[object, ...]:

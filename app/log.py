@@ -13,6 +13,8 @@ import structlog
 class Event(StrEnum):
     """Every event the system logs, as noun.verb_past."""
 
+    BREAKER_CLOSED = "breaker.closed"
+    BREAKER_OPENED = "breaker.opened"
     CAMPAIGN_STARTED = "campaign.started"
     CAMPAIGN_FINISHED = "campaign.finished"
     CHUNK_RELEASED = "chunk.released"
@@ -22,6 +24,7 @@ class Event(StrEnum):
     CHUNK_REFUSED = "chunk.refused"
     CLOCK_LED = "clock.led"
     CLOCK_STOOD_BY = "clock.stood_by"
+    DEAD_LETTERS_PUBLISHED = "dead_letters.published"
     DEPENDENCY_LOST = "dependency.lost"
     DEPENDENCY_RETURNED = "dependency.returned"
     DOMAIN_SLOWED = "domain.slowed"

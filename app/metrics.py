@@ -6,6 +6,7 @@ EMAILS_RELEASED = Counter("mailqueue_emails_released", "E-mails released to the 
 EMAILS_PLANNED = Counter("mailqueue_emails_planned", "E-mails created by campaign sequences.")
 EMAILS_FINISHED = Counter("mailqueue_emails_finished", "E-mails by outcome.", ["state"])
 EMAILS_IN_FLIGHT = Gauge("mailqueue_emails_in_flight", "Released and not finished.")
+BREAKERS_OPENED = Counter("mailqueue_breakers_opened", "Circuit breakers of SMTP servers opened.")
 LATENESS_S = Histogram(
     "mailqueue_release_lateness_seconds",
     "Release time minus due time of the most overdue mail of a release.",

@@ -15,11 +15,14 @@ import orjson
 import psycopg
 
 from app.db.session import Row, Session
+from app.lifecycle import unknowns
 from app.lifecycle.states import State
 
 # Longer than the longest legal wait: 10 minutes for the reply to the final dot
 # (RFC 5321 4.5.3.2.6), and a micro-batch may meet it once on each of its connections.
 LEASE = dt.timedelta(minutes=30)
+
+_ANSWERED = frozenset({State.SENT, State.FAILED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +30,8 @@ class Outcome:
     """What became of one claimed e-mail.
 
     `target` SCHEDULED needs `due_at`. `is_attempt` False gives the attempt back (proved untried).
-    `data` is the attempt's line on the timeline; None writes none.
+    `data` is the attempt's line on the timeline; None writes none. `worker_died` keeps the count of
+    starts: the mail itself may be what ends its workers.
     """
 
     email_id: UUID
@@ -39,6 +43,7 @@ class Outcome:
     event_id: str
     data: dict[str, Any] | None
     is_attempt: bool = True
+    worker_died: bool = False
 
     @property
     def kind(self) -> str:
@@ -56,21 +61,22 @@ UPDATE emails SET status = 'sending', attempt = attempt + 1, starts = starts + 1
   lease_until = now() + %(lease)s
 WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND status = 'queued'
   AND coalesce(least(window_closes_at, expires_at) > now(), true)
-RETURNING id, fence, attempt, created_at, claimed_at"""
+RETURNING id, fence, attempt, created_at, claimed_at, starts"""
 
 # The update is written once; the guard differs between a lease that is held and one that ran out.
 _RECORD = """
 WITH r AS (
   SELECT * FROM unnest(%(ids)b::uuid[], %(fences)b::int[], %(targets)b::text[], %(codes)b::int[],
     %(reasons)b::text[], %(dues)b::timestamptz[], %(given_back)b::int[], %(kinds)b::text[],
-    %(events)b::uuid[], %(data)b::text[])
-    AS r(id, fence, target, code, reason, due_at, given_back, kind, event, data)),
+    %(events)b::uuid[], %(data)b::text[], %(deaths)b::int[])
+    AS r(id, fence, target, code, reason, due_at, given_back, kind, event, data, deaths)),
 u AS (
   UPDATE emails e SET status = r.target, smtp_code = nullif(r.code, 0), reason = r.reason,
-    due_at = r.due_at, attempt = e.attempt - r.given_back, lease_until = NULL, claimed_by = NULL,
+    due_at = r.due_at, attempt = e.attempt - r.given_back, starts = e.starts * r.deaths,
+    lease_until = NULL, claimed_by = NULL,
     sent_at = CASE WHEN r.target = 'sent' THEN now() END
   FROM r WHERE e.id = r.id AND e.id BETWEEN %(low)b AND %(high)b
-    AND e.status = {guard} AND e.fence = r.fence
+    AND e.status {guard} AND e.fence = r.fence
   RETURNING e.id, e.app_id, e.queue_id, e.campaign_id, e.step_id, e.account_id, r.kind, r.event,
     r.data),
 ev AS (
@@ -86,10 +92,12 @@ d AS (
   {correction})
 SELECT id FROM u"""
 
-_RECORD_HELD = _RECORD.format(guard="'sending'", correction="")
+_RECORD_HELD = _RECORD.format(guard="= 'sending'", correction="")
+# A mail that waits to be resent, and whose earlier worker now says what the server answered.
+_RECORD_RESENT = _RECORD.format(guard="IN ('scheduled', 'queued')", correction="")
 # Counted as unknown when the lease ran out: what is known now is taken off that count.
 _RECORD_LATE = _RECORD.format(
-    guard="'unknown'",
+    guard="= 'unknown'",
     correction="""UNION ALL
   SELECT app_id, queue_id, campaign_id, step_id, account_id, 'unknown', -count(*) FROM u
   GROUP BY 1, 2, 3, 4, 5""",
@@ -117,17 +125,21 @@ def record_binds(outcomes: Sequence[Outcome], chunk_id: UUID | None) -> dict[str
         "kinds": [outcome.kind for outcome in outcomes],
         "events": [outcome.event_id for outcome in outcomes],
         "data": [_line(outcome) for outcome in outcomes],
+        "deaths": [int(outcome.worker_died) for outcome in outcomes],
         "chunk": chunk_id,
     }
 
 
 def claim(session: Session, ids: Sequence[UUID], worker: str) -> list[Row]:
-    """Claim queued e-mails; return (id, fence, attempt, created_at, first claim) of those that became ours."""
+    """Claim queued e-mails and return those that became ours.
+
+    As (id, fence, attempt, created_at, first claim, starts since anything was heard of it).
+    """
     return session.execute(_CLAIM, claim_binds(ids, worker)).fetchall()
 
 
 _HELD = """
-SELECT id, fence, attempt, created_at, claimed_at FROM emails
+SELECT id, fence, attempt, created_at, claimed_at, starts FROM emails
 WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b
   AND status = 'sending' AND claimed_by = %(by)s"""
 
@@ -146,7 +158,8 @@ def record(session: Session, outcomes: Sequence[Outcome], chunk_id: UUID | None)
     """Record outcomes, events and counters in one statement; return the ids that moved.
 
     Outcomes that come after their lease ran out (`unknown`, same fence) are evidence and replace
-    the unknown. Anything else stays as it is.
+    the unknown. Anything else stays as it is. What becomes unknown now is treated as its queue
+    says, in the same transaction.
     """
     if not outcomes:
         return set()
@@ -154,10 +167,22 @@ def record(session: Session, outcomes: Sequence[Outcome], chunk_id: UUID | None)
         rows = session.execute(_RECORD_HELD, record_binds(outcomes, chunk_id)).fetchall()
         moved = {row[0] for row in rows}
         late = [o for o in outcomes if o.email_id not in moved and o.target is not State.UNKNOWN]
-        if late:
-            rows = session.execute(_RECORD_LATE, record_binds(late, None)).fetchall()
-            moved |= {row[0] for row in rows}
+        moved |= _record_late(session, late)
+        unknowns.follow_policy(
+            session,
+            [o.email_id for o in outcomes if o.target is State.UNKNOWN and o.email_id in moved],
+        )
     return moved
+
+
+def _record_late(session: Session, late: Sequence[Outcome]) -> set[UUID]:
+    if not late:
+        return set()
+    rows = session.execute(_RECORD_LATE, record_binds(late, None)).fetchall()
+    answers = [o for o in late if o.target in _ANSWERED]
+    if answers:
+        rows += session.execute(_RECORD_RESENT, record_binds(answers, None)).fetchall()
+    return {row[0] for row in rows}
 
 
 def record_and_claim(
@@ -168,6 +193,10 @@ def record_and_claim(
     worker: str,
 ) -> list[Row]:
     """Record one micro-batch and claim the next: one commit, one round trip; return the claim."""
+    if any(outcome.target is State.UNKNOWN for outcome in outcomes):
+        with session.transaction():
+            record(session, outcomes, chunk_id)
+            return claim(session, ids, worker)
     with session.pipeline(), session.transaction():
         recorded = session.execute(_RECORD_HELD, record_binds(outcomes, chunk_id))
         claimed = session.execute(_CLAIM, claim_binds(ids, worker))

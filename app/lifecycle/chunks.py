@@ -32,7 +32,7 @@ class Chunk:
 class Review:
     """What the rows say of a chunk: `queued` ids, leases that ran out (id, fence), leases `held`.
 
-    `is_stale` = no progress for long: its message may be lost.
+    `is_stale` = no progress for long: its message may be lost. `republished` = how often before.
     """
 
     chunk: Chunk
@@ -40,6 +40,7 @@ class Review:
     expired: tuple[tuple[UUID, int], ...]
     held: int
     is_stale: bool
+    republished: int = 0
 
     @property
     def unfinished(self) -> int:
@@ -114,7 +115,7 @@ def settle(session: Session, chunk_id: UUID, finished: int) -> None:
 
 _DOUBTFUL = """
 SELECT id, app_id, account_id, lane, payload, remaining,
-       touched_at < now() - %(age)s * power(2, least(republished, 4)) AS is_stale
+       touched_at < now() - %(age)s * power(2, least(republished, 4)) AS is_stale, republished
 FROM released_chunks
 WHERE remaining <= 0 OR touched_at < now() - %(age)s * power(2, least(republished, 4))
 ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""
@@ -151,6 +152,7 @@ def _reviewed(row: Row, waiting: list[Row]) -> Review:
         expired=tuple((r[0], r[2]) for r in sending if r[3]),
         held=sum(1 for r in sending if not r[3]),
         is_stale=row[6],
+        republished=row[7],
     )
 
 

@@ -30,12 +30,13 @@ STOPPED = frozenset({State.CANCELLED, State.SUPPRESSED, State.EXPIRED, State.FAI
 
 _STOPPABLE = frozenset({State.SCHEDULED, State.QUEUED})
 
-# Which states a move may start from. `sending -> scheduled` is a deferral or a mail proved untried.
+# Which states a move may start from. `sending -> scheduled` is a deferral or a mail proved untried;
+# `scheduled, queued -> sent` is the answer of a server that came after the decision to resend.
 SOURCES: dict[State, frozenset[State]] = {
     State.SCHEDULED: frozenset({State.QUEUED, State.SENDING, State.UNKNOWN}),
     State.QUEUED: frozenset({State.SCHEDULED}),
     State.SENDING: frozenset({State.QUEUED}),
-    State.SENT: frozenset({State.SENDING, State.UNKNOWN}),
+    State.SENT: frozenset({State.SENDING, State.UNKNOWN, State.SCHEDULED, State.QUEUED}),
     State.DELIVERED: frozenset({State.SENT, State.UNKNOWN}),
     State.BOUNCED: frozenset({State.SENT, State.DELIVERED, State.UNKNOWN}),
     State.COMPLAINED: frozenset({State.SENT, State.DELIVERED, State.BOUNCED, State.UNKNOWN}),
@@ -45,6 +46,9 @@ SOURCES: dict[State, frozenset[State]] = {
     State.SUPPRESSED: _STOPPABLE,
     State.EXPIRED: _STOPPABLE,
 }
+
+# What only a person may do besides: let a mail that failed for want of attempts try once more.
+REVIVABLE = frozenset({State.FAILED})
 
 
 def may_move(source: State, target: State) -> bool:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from app.db.session import Row, Session
 from app.lifecycle.events import Delta, count
-from app.lifecycle.states import SOURCES, State
+from app.lifecycle.states import REVIVABLE, SOURCES, State
 
 _DIMENSIONS = "app_id, queue_id, campaign_id, step_id, account_id"
 
@@ -68,6 +68,25 @@ def hold_back(
         return 0
     binds = _span(ids) | {"due": due_at, "reason": reason}
     return session.execute(_HOLD_BACK, binds).rowcount
+
+
+_REVIVE = f"""
+UPDATE emails SET status = 'scheduled', due_at = now(), attempt = 0, starts = 0, reason = %(reason)s
+WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND status = ANY(%(sources)s)
+RETURNING {_DIMENSIONS}"""  # noqa: S608 - constants
+
+
+def revive(session: Session, ids: Sequence[UUID], reason: str) -> int:
+    """Let failed e-mails try again from their first attempt, because a person says so; return how many.
+
+    Meant for those that failed for want of attempts; the release and assembly judge them anew.
+    """
+    if not ids:
+        return 0
+    binds = _span(ids) | {"reason": reason, "sources": [str(state) for state in REVIVABLE]}
+    rows = session.execute(_REVIVE, binds).fetchall()
+    count(session, (_delta(row, State.FAILED, -1) for row in rows))
+    return len(rows)
 
 
 _STOP = f"""
@@ -135,18 +154,17 @@ def _sources(target: State) -> list[str]:
 
 
 def _counted(session: Session, rows: Sequence[Row], kind: State) -> int:
-    count(
-        session,
-        (
-            Delta(
-                app_id=r[0],
-                queue_id=r[1],
-                campaign_id=r[2],
-                step_id=r[3],
-                account_id=r[4],
-                kind=str(kind),
-            )
-            for r in rows
-        ),
-    )
+    count(session, (_delta(row, kind, 1) for row in rows))
     return len(rows)
+
+
+def _delta(row: Row, kind: State, n: int) -> Delta:
+    return Delta(
+        app_id=row[0],
+        queue_id=row[1],
+        campaign_id=row[2],
+        step_id=row[3],
+        account_id=row[4],
+        kind=str(kind),
+        n=n,
+    )

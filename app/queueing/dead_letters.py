@@ -171,34 +171,44 @@ def printable(text: str) -> str:
 # A tenant that no longer exists must not cost the row: the foreign key is looked up.
 _RECORD = """
 INSERT INTO dead_letters (id, app_id, queue, actor, message, error_class, error, traceback,
-                          fingerprint, attempts, request_id, failed_at, reason)
+                          fingerprint, attempts, request_id, failed_at, reason, published_at)
 VALUES (%(id)s, (SELECT id FROM apps WHERE id = %(app_id)s), %(queue)s, %(actor)s,
         %(message)s::jsonb, %(error_class)s, %(error)s, %(traceback)s,
-        %(fingerprint)s, %(attempts)s, %(request_id)s, %(failed_at)s, %(reason)s)
+        %(fingerprint)s, %(attempts)s, %(request_id)s, %(failed_at)s, %(reason)s,
+        %(published_at)s)
 ON CONFLICT (id) DO NOTHING
 """
 
 
 def record(session: Session, letter: DeadLetter) -> None:
-    """Write the row of a dead letter; a second time changes nothing."""
-    session.execute(
-        _RECORD,
-        {
-            "id": letter.id,
-            "app_id": letter.app_id,
-            "queue": letter.queue,
-            "actor": letter.actor,
-            "message": as_json(letter.body),
-            "error_class": letter.error_class,
-            "error": letter.error,
-            "traceback": letter.traceback,
-            "fingerprint": letter.fingerprint,
-            "attempts": min(letter.attempts, 32_767),
-            "request_id": letter.request_id,
-            "failed_at": letter.failed_at,
-            "reason": letter.reason,
-        },
-    )
+    """Write the row of a dead letter that RabbitMQ holds; a second time changes nothing."""
+    session.execute(_RECORD, _binds(letter) | {"published_at": letter.failed_at})
+
+
+def enter(session: Session, letter: DeadLetter) -> None:
+    """Write the row of a dead letter that is still to be published; a second time changes nothing.
+
+    Call it in the transaction of the fact: the sweeper publishes what the row says.
+    """
+    session.execute(_RECORD, _binds(letter) | {"published_at": None})
+
+
+def _binds(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "app_id": letter.app_id,
+        "queue": letter.queue,
+        "actor": letter.actor,
+        "message": as_json(letter.body),
+        "error_class": letter.error_class,
+        "error": letter.error,
+        "traceback": letter.traceback,
+        "fingerprint": letter.fingerprint,
+        "attempts": min(letter.attempts, 32_767),
+        "request_id": letter.request_id,
+        "failed_at": letter.failed_at,
+        "reason": letter.reason,
+    }
 
 
 _RESOLVE = """

@@ -196,11 +196,11 @@ class _Link:
         self._pump()
 
     def _returned(self, _channel: Channel, method: Any, _properties: Any, _body: bytes) -> None:
-        """Fail who published to the address: a return names no tag, but all to it are returned."""
-        address = (method.exchange, method.routing_key)
-        for batch, item in self._outstanding.values():
-            if (item.exchange, item.queue) == address:
-                batch.fail(f"RabbitMQ returned a message for {item.queue}: {method.reply_text}")
+        """Give up the link: a queue is gone, as after a wipe, and a new link declares the topology.
+
+        A return names no tag, so every publisher that waits is failed.
+        """
+        self.lose(f"RabbitMQ returned a message for {method.routing_key}: {method.reply_text}")
 
 
 class BatchPublisher:

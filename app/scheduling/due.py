@@ -16,7 +16,10 @@ from app.policy.warmup import WarmUp, ramp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueAccount:
-    """An active account with due e-mails, the priorities they have, and its limits."""
+    """An active account with due e-mails, the priorities they have, and its limits.
+
+    `is_probing`: its server's breaker is not closed, so it may have one mail, which is the probe.
+    """
 
     account_id: UUID
     app_id: UUID
@@ -26,6 +29,7 @@ class DueAccount:
     min_gap_ms: int
     ramp: WarmUp | None
     app_limits: AppLimits
+    is_probing: bool
 
     def limits(self, on: dt.date) -> AccountLimits:
         """Return the limits of the UTC day `on`, warm-up included."""
@@ -54,6 +58,7 @@ class Pick:
     window_closes_at: dt.datetime | None
     expires_at: dt.datetime | None
     to_domain: str
+    starts: int
 
 
 # Distinct (account, priority) pairs that hold scheduled mail, by skipping through emails_due: two
@@ -75,16 +80,21 @@ WITH RECURSIVE pair AS (
     ORDER BY account_id, priority DESC LIMIT 1) next)
 SELECT a.id, a.app_id, array_agg(pair.priority ORDER BY pair.priority DESC),
        a.hourly_limit, a.daily_limit, a.min_gap_ms, a.warmup_started_on, a.warmup_daily_start,
-       a.warmup_growth, apps.per_minute, apps.daily_quota, apps.monthly_quota
+       a.warmup_growth, apps.per_minute, apps.daily_quota, apps.monthly_quota,
+       coalesce(b.phase <> 'closed', false)
 FROM pair JOIN email_accounts a ON a.id = pair.account_id JOIN apps ON apps.id = a.app_id
-WHERE a.status = 'active' AND apps.status = 'active'
+LEFT JOIN smtp_breakers b ON b.smtp_config_id = a.smtp_config_id
+WHERE a.status = 'active' AND apps.status = 'active' AND (b.probe_at IS NULL OR b.probe_at <= now())
   AND EXISTS (SELECT FROM emails e WHERE e.account_id = pair.account_id
               AND e.priority = pair.priority AND e.due_at <= now())
-GROUP BY a.id, apps.id ORDER BY a.id"""
+GROUP BY a.id, apps.id, b.phase ORDER BY a.id"""
 
 
 def accounts(session: Session) -> list[DueAccount]:
-    """Return the active accounts that have due e-mails (index emails_due, skip scan)."""
+    """Return the active accounts that have due e-mails (index emails_due, skip scan).
+
+    Those whose server's breaker is open are left out until its probe is due.
+    """
     return [_account(row) for row in session.execute(_DUE_ACCOUNTS).fetchall()]
 
 
@@ -98,6 +108,7 @@ def _account(row: Row) -> DueAccount:
         min_gap_ms=row[5],
         ramp=ramp(row[6], row[7], row[8]),
         app_limits=AppLimits(per_minute=row[9], daily_quota=row[10], monthly_quota=row[11]),
+        is_probing=row[12],
     )
 
 
@@ -110,7 +121,7 @@ def limited_queues(session: Session, app_ids: Sequence[UUID]) -> dict[UUID, int]
 # Priority over everything, then round-robin over apps; an account gets at most its room.
 _PICK = """
 SELECT id, app_id, queue_id, account_id, template_version_id, campaign_id, step_id, lead_id, priority,
-       due_at, window_closes_at, expires_at, to_domain
+       due_at, window_closes_at, expires_at, to_domain, starts
 FROM (
   SELECT q.*, a.room,
     row_number() OVER (PARTITION BY q.account_id ORDER BY q.priority DESC, q.due_at, q.id) AS slot,
@@ -119,7 +130,7 @@ FROM (
        AS a(account_id, priority, room)
   CROSS JOIN LATERAL (
     SELECT id, app_id, queue_id, account_id, template_version_id, campaign_id, step_id, lead_id, priority,
-           due_at, window_closes_at, expires_at, to_domain
+           due_at, window_closes_at, expires_at, to_domain, starts
     FROM emails WHERE account_id = a.account_id AND priority = a.priority AND due_at <= now()
     ORDER BY due_at, id LIMIT a.room FOR UPDATE SKIP LOCKED) q) w
 WHERE slot <= room ORDER BY priority DESC, turn, app_id LIMIT %(limit)s"""
@@ -159,6 +170,7 @@ def pick(
             window_closes_at=r[10],
             expires_at=r[11],
             to_domain=r[12],
+            starts=r[13],
         )
         for r in session.execute(_PICK, binds).fetchall()
     ]

@@ -12,6 +12,7 @@ from app.policy.limits import AccountLimits, AppLimits
 from app.policy.throttle import Pace
 from app.policy.warmup import WarmUp, ramp
 from app.secretbox import SecretBox
+from app.smtp.breaker import Breaker, Phase
 from app.smtp.connection import Security, Server
 
 
@@ -40,13 +41,16 @@ _LIMITS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """All that sending one chunk needs to know about its account and queue."""
+    """All that sending one chunk needs to know about its account, queue and server."""
 
     account_id: UUID
     app_id: UUID
     queue_id: UUID
     address: str
     server: Server
+    server_id: UUID
+    server_name: str
+    breaker: Breaker
     hourly_limit: int | None
     daily_limit: int | None
     min_gap_ms: int
@@ -87,8 +91,11 @@ SELECT a.app_id, a.address, s.id, s.host, s.port, s.security, s.username, s.pass
        q.per_minute, q.micro_batch, q.retry_delays_s, q.max_deferral_age_s,
        a.status = 'active' AND q.status <> 'paused' AND apps.status = 'active' AS is_open,
        a.warmup_started_on, a.warmup_daily_start, a.warmup_growth,
-       apps.per_minute, apps.daily_quota, apps.monthly_quota, now()
+       apps.per_minute, apps.daily_quota, apps.monthly_quota, now(),
+       s.name, coalesce(b.phase, 'closed'), coalesce(b.failures, 0), coalesce(b.successes, 0),
+       b.probe_at, b.reason
 FROM email_accounts a JOIN smtp_configs s ON s.id = a.smtp_config_id JOIN apps ON apps.id = a.app_id
+LEFT JOIN smtp_breakers b ON b.smtp_config_id = s.id
 JOIN queues q ON q.id = %(queue)s AND q.app_id = a.app_id
 WHERE a.id = %(account)s"""
 
@@ -123,6 +130,15 @@ def load(session: Session, account_id: UUID, queue_id: UUID, around: Surrounding
         queue_id=queue_id,
         address=row[1],
         server=server,
+        server_id=row[2],
+        server_name=row[24],
+        breaker=Breaker(
+            phase=Phase(row[25]),
+            failures=row[26],
+            successes=row[27],
+            probe_at=row[28],
+            reason=row[29],
+        ),
         hourly_limit=row[9],
         daily_limit=row[10],
         min_gap_ms=row[11],

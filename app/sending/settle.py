@@ -8,7 +8,7 @@ message may have passed already).
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from app.db.session import Session
@@ -23,6 +23,7 @@ Key = tuple[UUID, int]
 _ID = re.compile("[0-9a-f]{32}")
 
 _AFTER_DEFERRAL = dt.timedelta(seconds=30)
+_SPREAD_MS = 10_007
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def _is_id(text: str) -> bool:
 
 
 _HELD = """
-SELECT id, fence FROM emails
+SELECT id, fence, starts FROM emails
 WHERE id = ANY(%(ids)s) AND id BETWEEN %(low)s AND %(high)s
   AND status = 'sending' AND split_part(claimed_by, '/', 1) = %(worker)s
 ORDER BY id FOR UPDATE"""
@@ -73,7 +74,7 @@ def settle(session: Session, testimony: Testimony, now: dt.datetime) -> dict[str
         held = session.execute(
             _HELD, {"ids": ids, "low": ids[0], "high": ids[-1], "worker": testimony.worker}
         ).fetchall()
-        outcomes = [_outcome((row[0], row[1]), testimony, now) for row in held]
+        outcomes = [_outcome((row[0], row[1]), row[2], testimony, now) for row in held]
         attempts.record(session, outcomes, None)
     kinds = [outcome.kind for outcome in outcomes]
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
@@ -85,18 +86,31 @@ def lost_with_host(leases: Sequence[Key], now: dt.datetime) -> list[Outcome]:
     return [_verdict(key, State.UNKNOWN, 0, reason, now) for key in leases]
 
 
-def _outcome(key: Key, testimony: Testimony, now: dt.datetime) -> Outcome:
+def _outcome(key: Key, starts: int, testimony: Testimony, now: dt.datetime) -> Outcome:
     reply = testimony.replied.get(key)
     if reply is None:
         if key in testimony.started:
             return _verdict(key, State.UNKNOWN, 0, "worker died before the reply", now)
-        return _verdict(key, State.SCHEDULED, 0, "worker died before the mail was sent", now)
+        back = _verdict(key, State.SCHEDULED, 0, "worker died before the mail was sent", now)
+        return replace(back, due_at=now + _apart(key, starts), worker_died=True)
     code, text = reply
     if code < 400:
         return _verdict(key, State.SENT, code, text, now)
     if code < 500:
         return _verdict(key, State.SCHEDULED, code, text, now)
     return _verdict(key, State.FAILED, code, text, now)
+
+
+def _apart(key: Key, starts: int) -> dt.timedelta:
+    """Return how long a mail waits whose workers died of it or of its neighbours.
+
+    The first time not at all. After that mails that died together come back apart from each other,
+    so that the one that is to blame dies alone.
+    """
+    if starts < 2:
+        return dt.timedelta()
+    email_id, fence = key
+    return dt.timedelta(milliseconds=email_id.int * (2 * fence + 1) % _SPREAD_MS)
 
 
 def _verdict(key: Key, target: State, code: int, text: str, now: dt.datetime) -> Outcome:

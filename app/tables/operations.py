@@ -102,8 +102,10 @@ dead_letters = sa.Table(
     base.time("resolved_at"),
     base.text("resolved_by", nullable=True),
     base.text("reason", nullable=True),
+    base.time("published_at"),  # NULL: the sweeper has to publish it to mail.dead
     base.one_of("status", ("open", "retried", "discarded")),
     sa.Index("dead_letters_app_id_status_fingerprint", "app_id", "status", "fingerprint"),
+    sa.Index("dead_letters_unpublished", "id", postgresql_where=sa.text("published_at IS NULL")),
 )
 
 gdpr_requests = sa.Table(

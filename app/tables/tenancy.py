@@ -91,6 +91,27 @@ smtp_configs = sa.Table(
     sa.CheckConstraint("connections BETWEEN 1 AND 64", name="connections_range"),
 )
 
+# How an SMTP server behaves (app/smtp/breaker). No row = it never failed.
+smtp_breakers = sa.Table(
+    "smtp_breakers",
+    metadata,
+    sa.Column(
+        "smtp_config_id",
+        base.UUID,
+        sa.ForeignKey("smtp_configs.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    base.app_id(),
+    base.text("phase", default="closed"),
+    base.number("failures"),
+    base.number("successes", kind=sa.SmallInteger),
+    base.time("probe_at"),
+    base.text("reason", nullable=True),
+    sa.Column("changed_at", base.TIME, nullable=False, server_default=sa.text("now()")),
+    base.one_of("phase", ("closed", "open", "half_open")),
+    sa.CheckConstraint("(phase = 'closed') = (probe_at IS NULL)", name="probe_while_not_closed"),
+)
+
 # A sender identity with its limits. Limits are NULL when nothing limits.
 email_accounts = sa.Table(
     "email_accounts",

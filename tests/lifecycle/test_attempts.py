@@ -96,11 +96,11 @@ def test_a_claim_whose_commit_was_not_seen_is_found_again(session: Session, app_
 
 def test_the_first_claim_dates_the_mail_over_retries(session: Session, app_id: UUID) -> None:
     email_id = make_email(session, app_id, status="queued")
-    ((_, fence, _, _, first),) = attempts.claim(session, [email_id], "a/1")
+    ((_, fence, _, _, first, _),) = attempts.claim(session, [email_id], "a/1")
     back = _outcome(email_id, fence=fence, target=State.SCHEDULED, due_at=utc_now())
     attempts.record(session, [back], None)
     session.execute("UPDATE emails SET status = 'queued', due_at = NULL")
-    ((_, _, attempt, _, again),) = attempts.claim(session, [email_id], "a/1")
+    ((_, _, attempt, _, again, _),) = attempts.claim(session, [email_id], "a/1")
     assert (attempt, again) == (2, first)
 
 

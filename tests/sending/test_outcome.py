@@ -1,12 +1,20 @@
 """What replies mean: pure rules, one behaviour each."""
 
+import dataclasses
 import datetime as dt
 
 import pytest
 
 from app.ids import new_id
 from app.lifecycle.states import State
-from app.sending.outcome import Claimed, decide, is_hard_bounce
+from app.sending.outcome import (
+    Claimed,
+    decide,
+    is_exhausted,
+    is_hard_bounce,
+    poisoned,
+    server_failure,
+)
 from app.sending.route import RetryPolicy
 from app.smtp.connection import Stage
 from app.smtp.transaction import Attempt, Verdict
@@ -76,7 +84,7 @@ def test_a_reply_never_seen_is_unknown_and_keeps_its_evidence() -> None:
 def test_an_untried_mail_gives_its_attempt_back() -> None:
     done = outcome(reply(Verdict.UNTRIED, 0, "connection refused", Stage.CONNECT), held())
     assert (done.target, done.is_attempt, done.data) == (State.SCHEDULED, False, None)
-    assert done.due_at == NOW + dt.timedelta(seconds=30)
+    assert done.due_at == NOW + dt.timedelta(seconds=2)
 
 
 @pytest.mark.parametrize("status", ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"])
@@ -101,3 +109,46 @@ def test_policy_full_boxes_and_our_own_faults_suppress_nobody(attempt: Attempt) 
 
 def test_a_disabled_mailbox_is_a_hard_bounce() -> None:
     assert is_hard_bounce(reply(Verdict.REFUSED, 550, "5.2.1 account disabled", Stage.RCPT))
+
+
+def hinting(text: str) -> Attempt:
+    return reply(Verdict.DEFERRED, 451, text, Stage.RCPT)
+
+
+def test_a_wait_the_server_names_replaces_the_delay() -> None:
+    done = outcome(hinting("4.7.1 try again in 300 seconds"), held(1))
+    assert done.due_at == NOW + dt.timedelta(seconds=300)
+
+
+def test_a_named_wait_is_bounded() -> None:
+    soon, never = hinting("retry in 0 seconds"), hinting("retry in 900 hours")
+    assert outcome(soon, held(1)).due_at == NOW + dt.timedelta(seconds=5)
+    assert outcome(never, held(1)).due_at == NOW + dt.timedelta(hours=6)
+
+
+def test_a_named_wait_gives_no_more_attempts() -> None:
+    assert outcome(hinting("try again in 60 seconds"), held(3)).target is State.FAILED
+
+
+def test_a_mail_that_ended_its_workers_fails_for_it() -> None:
+    claimed = dataclasses.replace(held(), starts=5)
+    assert claimed.is_poison
+    attempt = poisoned(claimed)
+    done = outcome(attempt, claimed)
+    assert done.target is State.FAILED
+    assert done.reason == "local: poison message: 4 workers died while they held this mail"
+    assert is_exhausted(attempt, done)
+
+
+def test_only_a_submit_without_any_answer_is_a_server_failure() -> None:
+    refused = reply(Verdict.REFUSED, 550, "5.1.1 no", Stage.RCPT)
+    away = reply(Verdict.UNTRIED, 0, "connection refused", Stage.CONNECT)
+    closing = reply(Verdict.DEFERRED, 421, "4.3.2 shutting down", Stage.DOT)
+    lost = reply(Verdict.UNKNOWN, 0, "connection lost")
+    ours = reply(Verdict.UNTRIED, 0, "the journal cannot be written", Stage.DATA)
+    assert server_failure([away]) == "connect: connection refused"
+    assert server_failure([closing]) == "dot: 421 4.3.2 shutting down"
+    assert server_failure([lost]) is not None
+    assert server_failure([refused, away]) is None
+    assert server_failure([refused]) is None
+    assert server_failure([ours]) is None
