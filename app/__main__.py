@@ -42,6 +42,11 @@ _COMMANDS = {
         target="app.cli.forecast:forecast", summary="When a campaign's mails go, and what binds."
     ),
     "explain": Entry(target="app.cli.explain:explain", summary="Why a mail goes, waits or went."),
+    "unknown": Entry(
+        target="app.cli.unknown:unknown",
+        summary="Mails whose reply was never seen: list, resend, assume-sent.",
+    ),
+    "dlq": Entry(target="app.cli.dlq:dlq", summary="Dead letters: list, show, retry, discard."),
     "ledger": Entry(target="app.cli.ledger:ledger", summary="Prove that every mail is accounted."),
     "epoch": Entry(
         target="app.cli.epoch:epoch", summary="After a restore: show, confirm that it may send."

@@ -5,27 +5,99 @@ the message has moved (dead_letters.mark_retried, mark_discarded).
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid5
 
 import orjson
 import pika
+import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from app.errors import MessageMalformed
-from app.queueing import messages, topology
+from app.db.session import Session
+from app.errors import DependencyUnavailable, MessageMalformed
+from app.ids import new_id
+from app.queueing import dead_letter_rows, messages, topology
 from app.queueing.dead_letters import (
     DeadLetter,
     app_of,
     as_uuid,
     clipped,
     fingerprint,
+    record,
     request_of,
 )
 
 # Names what RabbitMQ itself dead-lettered, so that the same bytes get the same id at every look.
 _NAMESPACE = UUID("0197f3c2-6f0a-7b51-9d3e-2f4c8a6b1e70")
+
+
+_REPAIRED_AT_ONCE = 1_000
+_LOOKED_THROUGH = 20_000
+
+
+@contextmanager
+def opened(url: str) -> Iterator[BlockingChannel]:
+    """Open a channel with confirms, all queues declared; raises DependencyUnavailable."""
+    parameters = pika.URLParameters(url)
+    parameters.socket_timeout = parameters.blocked_connection_timeout = 10
+    try:
+        connection = pika.BlockingConnection(parameters)
+        try:
+            channel = connection.channel()
+            topology.declare(channel)
+            channel.confirm_delivery()
+            yield channel
+        finally:
+            if connection.is_open:
+                connection.close()
+    except (pika.exceptions.AMQPError, OSError) as error:
+        raise DependencyUnavailable(
+            "RabbitMQ cannot be reached.",
+            why=f"{str(error) or type(error).__name__}.",
+            fix="Check RABBITMQ_URL (mailqueue doctor). What was not moved stays where it is.",
+        ) from error
+
+
+def repair(channel: BlockingChannel, session: Session) -> int:
+    """Write the rows that dead letters in RabbitMQ lack; returns how many letters were looked at.
+
+    RabbitMQ itself dead-letters what was returned 20 times, and a row cannot be written while
+    PostgreSQL is away. Only queues that hold more letters than open rows are looked into.
+    """
+    known = dead_letter_rows.open_by_queue(session)
+    looked_at = 0
+    for queue in topology.WORK_QUEUES:
+        name = topology.dead_queue(queue)
+        held = channel.queue_declare(name, passive=True).method.message_count
+        if held <= known.get(queue, 0):
+            continue
+        for letter in peek(channel, queue, min(held, _REPAIRED_AT_ONCE)):
+            record(session, letter)
+            looked_at += 1
+    return looked_at
+
+
+def publish_again(channel: BlockingChannel, letters: Sequence[DeadLetter]) -> None:
+    """Publish the letters' messages to their work queues and take the letters out of RabbitMQ.
+
+    What RabbitMQ lost is published from its row. A letter leaves only when its message is confirmed.
+    """
+    for queue in sorted({letter.queue for letter in letters}):
+        wanted = {letter.id: letter for letter in letters if letter.queue == queue}
+        moved = retry(channel, queue, wanted.keys(), _LOOKED_THROUGH)
+        for missing in wanted.keys() - set(moved):
+            channel.basic_publish(
+                "", queue, renewed(wanted[missing].body), _DURABLE, mandatory=True
+            )
+
+
+def throw_away(channel: BlockingChannel, letters: Sequence[DeadLetter]) -> None:
+    """Take letters out of RabbitMQ for good."""
+    for queue in sorted({letter.queue for letter in letters}):
+        ids = [letter.id for letter in letters if letter.queue == queue]
+        discard(channel, queue, ids, _LOOKED_THROUGH)
 
 
 def peek(channel: BlockingChannel, queue: str, limit: int) -> list[DeadLetter]:
@@ -140,13 +212,17 @@ def read(queue: str, headers: dict[str, Any], body: bytes) -> DeadLetter:
 
 
 def renewed(body: bytes) -> bytes:
-    """Return a message without its history: a retry starts at the first rung again."""
+    """Return a message without its history: a retry starts at the first rung again.
+
+    Its new id tells it from the one that died, also where the same bytes would get the same name.
+    """
     try:
         message = messages.decode(body)
     except MessageMalformed:
         return body
     options = {k: v for k, v in message.options.items() if k not in {"retries", "traceback"}}
-    return orjson.dumps({**message.asdict(), "options": options})
+    fresh = {"options": options, "message_id": str(new_id())}
+    return orjson.dumps({**message.asdict(), **fresh})
 
 
 def _open(body: bytes) -> tuple[dict[str, Any], dict[str, Any], str | None]:
