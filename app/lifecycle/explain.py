@@ -49,6 +49,7 @@ SELECT e.id, e.app_id, apps.per_minute AS app_per_minute, apps.daily_quota, apps
        a.address, a.status AS account_status, a.hourly_limit, a.daily_limit, a.min_gap_ms,
        a.warmup_started_on, a.warmup_daily_start, a.warmup_growth,
        s.id AS smtp_id, s.host, s.port,
+       b.phase AS breaker_phase, b.probe_at AS breaker_probe_at, b.reason AS breaker_reason,
        (SELECT x.reason FROM suppression_list x WHERE x.email_hash = e.to_hash
         AND (x.app_id = e.app_id OR x.app_id IS NULL) LIMIT 1) AS suppressed
 FROM emails e
@@ -57,6 +58,7 @@ LEFT JOIN campaigns c ON c.id = e.campaign_id
 LEFT JOIN queues q ON q.id = e.queue_id
 LEFT JOIN email_accounts a ON a.id = e.account_id
 LEFT JOIN smtp_configs s ON s.id = a.smtp_config_id
+LEFT JOIN smtp_breakers b ON b.smtp_config_id = s.id
 WHERE e.id = %s"""
 
 # The last entry of each thing the gates read (index audit_logs_app_id_id).

@@ -113,6 +113,16 @@ def _account(facts: Facts, _now: dt.datetime) -> Gate:
     )
 
 
+def _breaker(facts: Facts, _now: dt.datetime) -> Gate:
+    where = f"{facts['host']}:{facts['port']}"
+    if facts["breaker_phase"] in {None, "closed"}:
+        return Gate(name="breaker", value=f"{where} answers", verdict=Verdict.PASS)
+    value = f"{where} is {facts['breaker_phase']}: {facts['breaker_reason']}"
+    return Gate(
+        name="breaker", value=value, verdict=Verdict.WAIT, next_at=facts["breaker_probe_at"]
+    )
+
+
 def _suppression(facts: Facts, _now: dt.datetime) -> Gate:
     if facts["suppressed"]:
         value = f"the recipient is suppressed: {facts['suppressed']}"
@@ -161,6 +171,7 @@ GATES: tuple[Callable[[Facts, dt.datetime], Gate], ...] = (
     _queue,
     _window,
     _account,
+    _breaker,
     _suppression,
     _expiry,
     _attempts,

@@ -81,6 +81,7 @@ def test_the_gates_are_asked_in_the_order_of_the_pipeline(scratch, mail):
         "window",
         "account",
         "limits",
+        "breaker",
         "suppression",
         "expiry",
         "attempts",
@@ -117,6 +118,22 @@ def test_a_full_limit_says_when_it_opens(scratch, mail):
 def test_without_redis_the_limits_wait_and_nobody_knows_until_when(scratch, mail):
     found = told(scratch, mail(), away)
     assert (waiting(found), found.next_at) == ({"limits"}, None)
+
+
+def test_an_open_breaker_says_why_and_when_it_probes(scratch, mail):
+    email_id = mail()
+    scratch.execute(
+        "INSERT INTO smtp_breakers (smtp_config_id, app_id, phase, failures, probe_at, reason) "
+        "SELECT s.id, s.app_id, 'open', 5, %s, 'connection refused' FROM smtp_configs s "
+        "JOIN email_accounts a ON a.smtp_config_id = s.id JOIN emails e ON e.account_id = a.id "
+        "WHERE e.id = %s",
+        (NOW + HOUR, email_id),
+    )
+    found = told(scratch, email_id)
+    assert waiting(found) == {"breaker"}
+    assert found.next_at == NOW + HOUR
+    (gate,) = (gate for gate in found.gates if gate.name == "breaker")
+    assert "connection refused" in gate.value
 
 
 def test_who_set_a_limit_is_named(scratch, mail):
