@@ -2,7 +2,7 @@
 
 import contextlib
 import datetime as dt
-from collections import Counter
+from collections import Counter, defaultdict
 
 import pytest
 
@@ -35,9 +35,7 @@ class Reality:
     def __init__(self, house, campaign_id, limiter):
         self.house, self.campaign_id, self.limiter = house, campaign_id, limiter
         self.sent = []
-        self.next_slots = set()
-        for account in house.accounts:
-            limiter.seed(account.id, {}, now_ms=millis(house.now))
+        self.counted = defaultdict(Counter)
 
     def run(self):
         now = self.house.now
@@ -87,6 +85,10 @@ class Reality:
             domains={"example.com": 1},
         )
         grant = self.limiter.reserve(request, now_ms=millis(now))
+        if grant.is_cold:
+            counts = self.counted[account_id]
+            self.limiter.seed(account_id, counts, epoch=grant.epoch, now_ms=millis(now))
+            grant = self.limiter.reserve(request, now_ms=millis(now))
         if not grant.granted:
             self.house.session.execute(
                 "UPDATE emails SET due_at = %s WHERE id = %s", (grant.next_slot_at, email_id)
@@ -98,6 +100,7 @@ class Reality:
             "UPDATE emails SET status = 'sent', due_at = NULL, sent_at = %s WHERE id = %s",
             (now, email_id),
         )
+        self.counted[account_id][now.replace(second=0, microsecond=0)] += 1
         self.sent.append((position, millis(now)))
 
 
