@@ -25,6 +25,7 @@ def pick(app_id=APP, queue_id=QUEUE, to_domain="example.org"):
         due_at=NOW,
         window_closes_at=None,
         expires_at=None,
+        starts=0,
         to_domain=to_domain,
     )
 
