@@ -3,7 +3,10 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
+
+from psycopg.rows import dict_row
 
 from app.db.session import Session
 from app.errors import NotFound
@@ -86,14 +89,15 @@ class Surroundings:
 
 
 _ROUTE = """
-SELECT a.app_id, a.address, s.id, s.host, s.port, s.security, s.username, s.password_sealed,
-       s.connections, a.hourly_limit, a.daily_limit, a.min_gap_ms,
-       q.per_minute, q.micro_batch, q.retry_delays_s, q.max_deferral_age_s,
-       a.status = 'active' AND q.status <> 'paused' AND apps.status = 'active' AS is_open,
+SELECT a.app_id, a.address, a.hourly_limit, a.daily_limit, a.min_gap_ms,
        a.warmup_started_on, a.warmup_daily_start, a.warmup_growth,
-       apps.per_minute, apps.daily_quota, apps.monthly_quota, now(),
-       s.name, coalesce(b.phase, 'closed'), coalesce(b.failures, 0), coalesce(b.successes, 0),
-       b.probe_at, b.reason
+       s.id AS server_id, s.name AS server_name, s.host, s.port, s.security, s.username,
+       s.password_sealed, s.connections,
+       coalesce(b.phase, 'closed') AS phase, coalesce(b.failures, 0) AS failures,
+       coalesce(b.successes, 0) AS successes, b.probe_at, b.reason,
+       q.per_minute AS queue_per_minute, q.micro_batch, q.retry_delays_s, q.max_deferral_age_s,
+       apps.per_minute AS app_per_minute, apps.daily_quota, apps.monthly_quota, now(),
+       a.status = 'active' AND q.status <> 'paused' AND apps.status = 'active' AS is_open
 FROM email_accounts a JOIN smtp_configs s ON s.id = a.smtp_config_id JOIN apps ON apps.id = a.app_id
 LEFT JOIN smtp_breakers b ON b.smtp_config_id = s.id
 JOIN queues q ON q.id = %(queue)s AND q.app_id = a.app_id
@@ -102,51 +106,73 @@ WHERE a.id = %(account)s"""
 
 def load(session: Session, account_id: UUID, queue_id: UUID, around: Surroundings) -> Route:
     """Return the route of an account through a queue; raises NotFound when either is gone."""
-    row = session.execute(_ROUTE, {"account": account_id, "queue": queue_id}).fetchone()
+    cursor = session.cursor(row_factory=dict_row)
+    row = cursor.execute(_ROUTE, {"account": account_id, "queue": queue_id}).fetchone()
     if row is None:
         raise NotFound(
             f"E-mail account {account_id} or queue {queue_id} does not exist.",
             why="It was deleted while its mail was on the way.",
             fix="Create it again or cancel the mail.",
         )
-    password = None
-    if row[7] is not None:
-        password = around.secretbox.open(
-            row[7], table="smtp_configs", column="password_sealed", row_id=row[2], app_id=row[0]
-        )
-    server = Server(
-        host=row[3],
-        port=row[4],
-        security=Security(row[5]),
-        username=row[6],
-        password=password,
-        helo=around.helo,
-        connections=row[8],
-        allowed_networks=around.allowed_networks,
-    )
     return Route(
         account_id=account_id,
-        app_id=row[0],
+        app_id=row["app_id"],
         queue_id=queue_id,
-        address=row[1],
-        server=server,
-        server_id=row[2],
-        server_name=row[24],
-        breaker=Breaker(
-            phase=Phase(row[25]),
-            failures=row[26],
-            successes=row[27],
-            probe_at=row[28],
-            reason=row[29],
+        address=row["address"],
+        server=_server(row, around),
+        server_id=row["server_id"],
+        server_name=row["server_name"],
+        breaker=_breaker(row),
+        hourly_limit=row["hourly_limit"],
+        daily_limit=row["daily_limit"],
+        min_gap_ms=row["min_gap_ms"],
+        queue_per_minute=row["queue_per_minute"],
+        micro_batch=row["micro_batch"],
+        policy=RetryPolicy(
+            delays_s=tuple(row["retry_delays_s"]), max_age_s=row["max_deferral_age_s"]
         ),
-        hourly_limit=row[9],
-        daily_limit=row[10],
-        min_gap_ms=row[11],
-        queue_per_minute=row[12],
-        micro_batch=row[13],
-        policy=RetryPolicy(delays_s=tuple(row[14]), max_age_s=row[15]),
-        is_open=row[16],
-        ramp=ramp(row[17], row[18], row[19]),
-        app_limits=AppLimits(per_minute=row[20], daily_quota=row[21], monthly_quota=row[22]),
-        paces=pacing.paces(session, row[0], row[23]),
+        is_open=row["is_open"],
+        ramp=ramp(row["warmup_started_on"], row["warmup_daily_start"], row["warmup_growth"]),
+        app_limits=_app_limits(row),
+        paces=pacing.paces(session, row["app_id"], row["now"]),
+    )
+
+
+def _server(row: Mapping[str, Any], around: Surroundings) -> Server:
+    password = None
+    if row["password_sealed"] is not None:
+        password = around.secretbox.open(
+            row["password_sealed"],
+            table="smtp_configs",
+            column="password_sealed",
+            row_id=row["server_id"],
+            app_id=row["app_id"],
+        )
+    return Server(
+        host=row["host"],
+        port=row["port"],
+        security=Security(row["security"]),
+        username=row["username"],
+        password=password,
+        helo=around.helo,
+        connections=row["connections"],
+        allowed_networks=around.allowed_networks,
+    )
+
+
+def _breaker(row: Mapping[str, Any]) -> Breaker:
+    return Breaker(
+        phase=Phase(row["phase"]),
+        failures=row["failures"],
+        successes=row["successes"],
+        probe_at=row["probe_at"],
+        reason=row["reason"],
+    )
+
+
+def _app_limits(row: Mapping[str, Any]) -> AppLimits:
+    return AppLimits(
+        per_minute=row["app_per_minute"],
+        daily_quota=row["daily_quota"],
+        monthly_quota=row["monthly_quota"],
     )
