@@ -1,6 +1,7 @@
 """SIGTERM drains real worker processes: what is in work ends, what is prefetched goes back."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -29,10 +30,11 @@ def processes(vhost, database, log, tmp_path):
             [sys.executable, "-m", "dramatiq", "tests.queueing.slow_fleet", "-p", "1", "-t", "2"],
             env=os.environ | own | {"MAILQUEUE_LOG_FORMAT": "json"},
             stderr=stderr,
+            start_new_session=True,
         )
     yield fleet
     if fleet.poll() is None:
-        fleet.kill()
+        os.killpg(fleet.pid, signal.SIGKILL)  # the master and its worker
     fleet.wait()
 
 
