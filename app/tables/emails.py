@@ -25,6 +25,14 @@ messages = sa.Table(
     base.json("metadata"),
     base.number("recipients"),  # the ledger's "planned" of single submissions
     base.created_at(),
+    # {"from_name", "reply_to": [address], "to": [{"email", "name"}], "cc": [...]}: the headers as
+    # every recipient sees them. An empty "to": each mail names its own recipient.
+    base.json("addressing"),
+    sa.Column("tracks_opens", sa.Boolean),  # NULL: tracked, as is usual
+    sa.Column("tracks_clicks", sa.Boolean),
+    base.flag("is_simulated"),
+    base.flag("unsubscribe"),
+    base.text("idempotency_key", nullable=True),
 )
 
 attachments = sa.Table(
@@ -38,6 +46,22 @@ attachments = sa.Table(
     sa.Column("content", pg.BYTEA, nullable=False),
     base.created_at(),
     sa.UniqueConstraint("app_id", "content_hash"),
+)
+
+message_attachments = sa.Table(
+    "message_attachments",
+    metadata,
+    sa.Column(
+        "message_id", base.UUID, sa.ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("position", sa.SmallInteger, primary_key=True, autoincrement=False),
+    base.app_id(),
+    base.refers("attachment_id", "attachments", ondelete=None),
+    base.text("filename"),
+    base.text("content_id", nullable=True),
+    base.flag("is_inline"),
+    sa.CheckConstraint("NOT is_inline OR content_id IS NOT NULL", name="inline_is_named"),
+    sa.Index("message_attachments_attachment_id", "attachment_id"),
 )
 
 batches = sa.Table(
