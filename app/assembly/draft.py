@@ -31,7 +31,7 @@ def parse(subject: str, html: str | None, text: str | None) -> Draft:
 
     A missing or blank text part is derived from the HTML. Needs no database and no network.
     """
-    subject, html, text = _clean(subject), _given(html), _given(text)
+    subject, html, text = clean(subject), given(html), given(text)
     problems = [*_size_problems(subject, html, text)]
     if problems:
         raise TemplateInvalid(tuple(problems))
@@ -53,11 +53,12 @@ def parse(subject: str, html: str | None, text: str | None) -> Draft:
     )
 
 
-def _given(part: str | None) -> str | None:
-    return _clean(part) if part is not None and part.strip() else None
+def given(part: str | None) -> str | None:
+    """Return a part as `clean` leaves it, None when there is none or only white space."""
+    return clean(part) if part is not None and part.strip() else None
 
 
-def _clean(source: str) -> str:
+def clean(source: str) -> str:
     """Return a source with LF line ends, without control characters and half characters."""
     lines = source.replace("\r\n", "\n").replace("\r", "\n")
     return _DROPPED.sub("", lines).encode("utf-8", "replace").decode()

@@ -1,41 +1,22 @@
 """Templates and their versions: immutable, so what was sent can always be shown again.
 
-Saving the same content again keeps the version. A one-off body (transactional HTML) is a version
-without a template, found by its content.
+Saving the same content again keeps the version. What is stored of a content, app.assembly.contents
+writes.
 """
 
 import difflib
-import hashlib
 from dataclasses import dataclass
 from typing import LiteralString
 from uuid import UUID
 
-from app.assembly import draft, links
+from app.assembly import draft
+from app.assembly.contents import Content, NewVersion, store
 from app.audit import AuditEntry, Author, record
 from app.db.session import Row, Session, one
 from app.errors import InputInvalid, NotFound
 from app.ids import new_id
-from tracking.rewriting import replace_links
 
 _LONGEST_NAME = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """What a template says. One of `html` and `text` may be absent."""
-
-    subject: str
-    html: str | None = None
-    text: str | None = None
-
-    @property
-    def hash(self) -> bytes:
-        """32 bytes that name this content."""
-        digest = hashlib.sha256()
-        for part in (self.subject, self.html or "", self.text or ""):
-            encoded = part.encode()
-            digest.update(len(encoded).to_bytes(8, "big") + encoded)
-        return digest.digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,38 +54,17 @@ def save(
             content=content,
             variables=parsed.variables,
         )
-        _insert(session, version, template_id)
-        _insert_links(session, version, parsed)
+        new = NewVersion(
+            id=version.id,
+            app_id=app_id,
+            template_id=template_id,
+            version=version.version,
+            content=content,
+            parsed=parsed,
+        )
+        store(session, new)
         record(session, _saved(version, author))
     return version
-
-
-def one_off(session: Session, app_id: UUID, content: Content) -> TemplateVersion:
-    """Return the version of this very content that belongs to no template, stored when it is new.
-
-    Raises TemplateInvalid.
-    """
-    binds = {"app": app_id, "hash": content.hash}
-    found = one(session, f"{_SELECT} {_ONE_OFF}", binds)
-    if found:
-        return _version(found, is_unchanged=True)
-    parsed = draft.parse(content.subject, content.html, content.text)
-    version = TemplateVersion(
-        id=new_id(),
-        app_id=app_id,
-        name=None,
-        version=1,
-        content=content,
-        variables=parsed.variables,
-    )
-    with session.transaction():
-        if _insert(session, version, None):
-            _insert_links(session, version, parsed)
-            return version
-    found = one(session, f"{_SELECT} {_ONE_OFF}", binds)
-    if found is None:
-        raise NotFound("The content was deleted while it was stored.", fix="Try again.")
-    return _version(found, is_unchanged=True)
 
 
 def get(session: Session, app_id: UUID, name: str, version: int | None = None) -> TemplateVersion:
@@ -140,7 +100,6 @@ _COLUMNS: LiteralString = (
 _SELECT: LiteralString = f"SELECT {_COLUMNS}"
 _SELECT_DISTINCT: LiteralString = f"SELECT DISTINCT ON (t.name) {_COLUMNS}"
 _LATEST = "WHERE v.template_id = %(template)s ORDER BY v.version DESC LIMIT 1"
-_ONE_OFF = "WHERE v.app_id = %(app)s AND v.content_hash = %(hash)s AND v.template_id IS NULL"
 
 
 def _version(row: Row, *, is_unchanged: bool = False) -> TemplateVersion:
@@ -172,53 +131,6 @@ def _locked(session: Session, app_id: UUID, name: str) -> UUID:
         raise NotFound(f"The template '{name}' was deleted meanwhile.", fix="Save it again.")
     found: UUID = row[0]
     return found
-
-
-def _insert(session: Session, version: TemplateVersion, template_id: UUID | None) -> bool:
-    """Store a version; tell whether it was not there before."""
-    content = version.content
-    return (
-        session.execute(
-            "INSERT INTO template_versions (id, app_id, template_id, version, subject, html, "
-            "body_text, variables, content_hash) VALUES (%(id)s, %(app)s, %(template)s, "
-            "%(version)s, %(subject)s, %(html)s, %(text)s, %(variables)s, %(hash)s) "
-            "ON CONFLICT (app_id, content_hash) WHERE template_id IS NULL DO NOTHING",
-            {
-                "id": version.id,
-                "app": version.app_id,
-                "template": template_id,
-                "version": version.version,
-                "subject": content.subject,
-                "html": content.html or "",
-                "text": content.text or "",
-                "variables": list(version.variables),
-                "hash": content.hash,
-            },
-        ).rowcount
-        == 1
-    )
-
-
-def _insert_links(session: Session, version: TemplateVersion, parsed: draft.Draft) -> None:
-    """Store where the version's links lead, by the numbers that clicks report."""
-    rewriting = links.Rewriting(base="", link_token=lambda _url, _number: "")
-    replace_links(rewriting.marks.mark(parsed.html or ""), rewriting.link)
-    if not rewriting.links:
-        return
-    positions, destinations = zip(*rewriting.links, strict=True)
-    session.execute(
-        "INSERT INTO tracking_links (id, app_id, template_version_id, position, destination) "
-        "SELECT id, %(app)s, %(version)s, position, destination FROM "
-        "unnest(%(ids)s::uuid[], %(positions)s::int[], %(destinations)s::text[]) "
-        "AS l(id, position, destination)",
-        {
-            "app": version.app_id,
-            "version": version.id,
-            "ids": [new_id() for _ in positions],
-            "positions": list(positions),
-            "destinations": list(destinations),
-        },
-    )
 
 
 def _checked_name(name: str) -> str:

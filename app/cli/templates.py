@@ -12,8 +12,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from app.assembly import draft
+from app.assembly.contents import Content
 from app.campaigns import templates
-from app.campaigns.templates import Content, TemplateVersion
+from app.campaigns.templates import TemplateVersion
 from app.cli.context import CLI, app_option, chosen_app, database
 from app.cli.output import Group, facts, printer, table
 from app.errors import InputInvalid, TemplateInvalid

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
+from app.assembly.contents import Content
 from app.audit import Author
 from app.campaigns import campaigns, definition, templates
 from app.campaigns.campaigns import Campaign
 from app.campaigns.leads_import import ImportResult, LeadFile, Progress, import_csv
-from app.campaigns.templates import Content
 from app.cli.campaigns import read_definition
 from app.cli.templates import read_content
 from app.config import Settings

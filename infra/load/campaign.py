@@ -20,6 +20,7 @@ from uuid import UUID
 import click
 
 from actors import runtime, schedule
+from app.assembly.contents import Content
 from app.audit import Author
 from app.campaigns import campaigns, templates
 from app.campaigns.definition import read
@@ -98,7 +99,7 @@ def _prepare(session: Session, app_id: UUID, port: int) -> None:
         smtp_config_id=server.id,
     )
     email_accounts.create(session, account, AUTHOR)
-    content = templates.Content(subject="News for {{firstName}}", html=HTML)
+    content = Content(subject="News for {{firstName}}", html=HTML)
     templates.save(session, app_id, "bench", content, AUTHOR)
     campaigns.create(session, app_id, read(CAMPAIGN), AUTHOR)
 

@@ -4,9 +4,9 @@ import datetime as dt
 import pytest
 from psycopg.rows import namedtuple_row
 
+from app.assembly.contents import Content
 from app.campaigns import campaigns, templates
 from app.campaigns.definition import read
-from app.campaigns.templates import Content
 from app.clock import utc_now
 from app.db.session import tenant_transaction
 from tests import stack

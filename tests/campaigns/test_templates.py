@@ -2,8 +2,8 @@ import threading
 
 import pytest
 
+from app.assembly.contents import Content
 from app.campaigns import templates
-from app.campaigns.templates import Content
 from app.db import session as db
 from app.errors import InputInvalid, NotFound, TemplateInvalid
 from tests.factories import AUTHOR, make_app
@@ -90,14 +90,6 @@ def test_where_links_lead_is_stored_by_number(session, app_id):
         (saved.id,),
     ).fetchall()
     assert found == [(1, "https://a.org/x"), (2, "https://c.org")]
-
-
-def test_a_one_off_is_found_by_its_content(session, app_id):
-    first = templates.one_off(session, app_id, HELLO)
-    again = templates.one_off(session, app_id, HELLO)
-    assert (first.is_unchanged, again.is_unchanged) == (False, True)
-    assert again.id == first.id
-    assert templates.one_off(session, make_app(session).id, HELLO).id != first.id
 
 
 def test_two_saves_at_once_get_two_versions(session, app_id, database):
