@@ -20,6 +20,7 @@ from app.queueing.payloads import TickPayload
 from app.queueing.steps import ASSEMBLE, LADDER, MAINTENANCE, SEND
 from app.sending import settle
 from app.smtp import journal
+from app.submission import idempotency
 
 _STALE_AFTER = dt.timedelta(minutes=5)  # several times what a chunk takes on a slow server
 # With nothing in RabbitMQ, a chunk without progress has no message: it was lost or wiped.
@@ -44,6 +45,7 @@ def sweep(payload: TickPayload) -> None:
     while sweep_chunks(session, age) == _AT_ONCE:
         pass
     publish_letters(session)
+    idempotency.sweep(session, utc_now())
 
 
 def settle_journals() -> None:

@@ -11,6 +11,8 @@ MailqueueError                  code            meaning
 |- Unauthorized                 unauthorized    the caller did not prove who it is
 |- Forbidden                    forbidden       the caller may not do this
 |- Conflict                     conflict        the state of the thing forbids it
+|  |- IdempotencyKeyReused      idempotency_key_reused  the key came with another request
+|  '- RequestInFlight           request_in_flight  the same request is not answered yet
 |- DependencyUnavailable        dependency_unavailable  PostgreSQL, RabbitMQ, Redis or SMTP away
 |  '- PublishUnconfirmed        publish_unconfirmed  RabbitMQ did not confirm
 |- SealBroken                   seal_broken     a sealed secret cannot be opened
@@ -124,6 +126,18 @@ class Conflict(MailqueueError):
     """The state of the thing forbids what was asked."""
 
     code = "conflict"
+
+
+class IdempotencyKeyReused(Conflict):
+    """An idempotency key came before with another request."""
+
+    code = "idempotency_key_reused"
+
+
+class RequestInFlight(Conflict):
+    """The same request is under way: its answer can be had in a moment."""
+
+    code = "request_in_flight"
 
 
 class DependencyUnavailable(MailqueueError):

@@ -77,6 +77,7 @@ batches = sa.Table(
     base.json("rejected", "[]"),
     base.created_at(),
     base.one_of("status", ("accepted", "expanding", "expanded", "failed")),
+    sa.Index("batches_open", "id", postgresql_where=sa.text("status IN ('accepted', 'expanding')")),
 )
 
 # The enum is app.lifecycle.states.State, a floor above; a test holds the two in step.
@@ -146,6 +147,14 @@ emails = sa.Table(
     ),
     sa.Index(
         "emails_campaign", "campaign_id", "id", postgresql_where=sa.text("campaign_id IS NOT NULL")
+    ),
+    sa.Index("emails_app", "app_id", "id"),
+    sa.Index(
+        "emails_recipient",
+        "app_id",
+        "to_hash",
+        "id",
+        postgresql_where=sa.text("message_id IS NOT NULL"),
     ),
     sa.Index("emails_batch", "batch_id", "id", postgresql_where=sa.text("batch_id IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",

@@ -1,6 +1,7 @@
 """How it is run: jobs, webhooks, audit, idempotency, dead letters, erasure requests."""
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
 from app.tables import base
 from app.tables.base import metadata
@@ -70,16 +71,20 @@ audit_logs = sa.Table(
     postgresql_partition_by="RANGE (id)",
 )
 
+# Without an app: requests that concern none, such as making one. The body is kept as it was sent.
 idempotency_keys = sa.Table(
     "idempotency_keys",
     metadata,
-    sa.Column("app_id", base.UUID, sa.ForeignKey("apps.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("key", sa.Text, primary_key=True),
+    base.app_id(nullable=True),
+    sa.Column("key", sa.Text, nullable=False),
     sa.Column("request_hash", base.HASH, nullable=False),
     base.number("response_status", None, kind=sa.SmallInteger),
-    base.json("response_body", None),
+    sa.Column("response_body", pg.BYTEA),
     sa.Column("expires_at", base.TIME, nullable=False),
     base.created_at(),
+    sa.UniqueConstraint(
+        "app_id", "key", name="idempotency_keys_key", postgresql_nulls_not_distinct=True
+    ),
     sa.Index("idempotency_keys_expires_at", "expires_at"),
 )
 
