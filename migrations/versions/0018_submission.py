@@ -7,7 +7,7 @@ Stored answers are dropped: within two days nobody asks for them.
 from alembic import op
 
 revision = "0018"
-down_revision = "0013"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
