@@ -20,6 +20,26 @@ scheduled_jobs = sa.Table(
     base.time("last_run_at"),
     base.created_at(),
     sa.UniqueConstraint("app_id", "name"),
+    sa.Index(
+        "scheduled_jobs_due", "next_run_at", postgresql_where=sa.text("next_run_at IS NOT NULL")
+    ),
+)
+
+# One row for each run, so that no run happens twice. `missed`: earlier times it stands for.
+scheduled_job_runs = sa.Table(
+    "scheduled_job_runs",
+    metadata,
+    base.key(),
+    base.app_id(),
+    base.refers("job_id", "scheduled_jobs"),
+    sa.Column("scheduled_for", base.TIME, nullable=False),
+    base.text("trigger"),
+    base.number("missed"),
+    sa.Column("message_id", base.UUID),
+    base.text("error", nullable=True),
+    base.created_at(),
+    sa.UniqueConstraint("job_id", "scheduled_for"),
+    base.one_of("trigger", ("clock", "person")),
 )
 
 webhook_endpoints = sa.Table(

@@ -49,6 +49,9 @@ users = sa.Table(
     base.texts("recovery_code_hashes"),
     base.time("disabled_at"),
     base.created_at(),
+    base.text("name", default=""),
+    base.time("last_login_at"),
+    base.time("password_changed_at"),  # a token of before opens nothing
     sa.UniqueConstraint("email"),
     base.one_of("role", ("super_admin", "admin", "viewer")),
 )
@@ -69,7 +72,12 @@ api_keys = sa.Table(
     base.time("last_used_at"),
     base.time("revoked_at"),
     base.created_at(),
+    base.flag("is_test"),
+    base.number("per_minute", None),
+    base.refers("replaced_by", "api_keys", nullable=True, ondelete="SET NULL"),
     sa.UniqueConstraint("key_id"),
+    sa.CheckConstraint("per_minute > 0", name="per_minute_positive"),
+    sa.Index(None, "app_id", "id"),
 )
 
 smtp_configs = sa.Table(
