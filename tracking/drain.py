@@ -32,6 +32,9 @@ _ADOPT_EVERY_S = 30.0
 _LOG_EVERY_S = 30.0
 _TRY_EVERY_S = 5.0
 _EXIT_PRIORITY = 10
+# Together well below the time a server gives a worker to end (15 s, app/cli/processes.py): what is
+# not published by then waits on disk for the next process.
+_LAST_PUBLISH_S, _CLOSING_S = 5.0, 1.0
 
 
 class Publisher(Protocol):
@@ -40,8 +43,8 @@ class Publisher(Protocol):
     def publish(self, items: Sequence[Outgoing]) -> None:
         """Return when all are confirmed; raises PublishUnconfirmed."""
 
-    def close(self) -> None:
-        """Close the connection."""
+    def close(self, timeout_s: float) -> None:
+        """Close the connection; waits for its end at most `timeout_s`."""
 
 
 class Drain:
@@ -66,10 +69,10 @@ class Drain:
         return False
 
     def close(self) -> None:
-        """Publish what waits, once, and let go of the spool."""
+        """Publish what waits, once, and let go of the spool; takes 6 s when RabbitMQ is silent."""
         self._stopping.set()
-        self._thread.join(5.0)
-        self._publisher.close()
+        self._thread.join(_LAST_PUBLISH_S)
+        self._publisher.close(_CLOSING_S)
         self.spool.close()
 
     def _run(self) -> None:

@@ -235,12 +235,15 @@ class BatchPublisher:
             link.forget(batch)
         batch.raise_unconfirmed()
 
-    def close(self) -> None:
-        """Close the connection; publishes that still wait fail. The next publish opens it again."""
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Close the connection; publishes that still wait fail. The next publish opens it again.
+
+        Waits at most `timeout_s` for a silent RabbitMQ to agree.
+        """
         link, self._link = self._link, None
         if link is not None and link.pid == os.getpid():
             link.lose("the publisher was closed")
-            link.join(5.0)
+            link.join(timeout_s)
 
     def _open(self, batch: _Batch, timeout_s: float) -> _Link | None:
         """Return a living link, a new one if need be; fails the batch and returns None otherwise."""

@@ -43,16 +43,23 @@ class Broker:
     def __init__(self) -> None:
         self.messages: list[Outgoing] = []
         self.is_away = threading.Event()
+        self.is_silent = False
+        self.patience_s: float | None = None
         self.tries = 0
+        self._closed = threading.Event()
 
     def publish(self, items: Sequence[Outgoing]) -> None:
         self.tries += 1
+        if self.is_silent and items:
+            self._closed.wait()
+            raise PublishUnconfirmed("The publisher was closed.")
         if self.is_away.is_set() and items:
             raise PublishUnconfirmed("RabbitMQ is away.")
         self.messages += items
 
-    def close(self) -> None:
-        """Nothing is open."""
+    def close(self, timeout_s: float) -> None:
+        self.patience_s = timeout_s
+        self._closed.set()
 
     def chunks(self) -> list[HitsPayload]:
         bodies = [decode(message.body).kwargs["payload"] for message in self.messages]
@@ -72,6 +79,22 @@ def store(tmp_path, broker):
     opened = HitStore(tmp_path, lambda: broker)
     yield opened
     opened.close()
+
+
+def test_silent_rabbitmq_delays_the_end_by_seconds_and_takes_no_hit(tmp_path):
+    silent, broker = Broker(), Broker()
+    silent.is_silent = True
+    store = HitStore(tmp_path, lambda: silent)
+    written = hit()
+    store.keep(written)
+    eventually(lambda: silent.tries > 0)
+    store.close()
+    assert silent.patience_s is not None
+    assert silent.patience_s <= 1.0
+    heir = HitStore(tmp_path, lambda: broker)
+    heir.waiting_bytes()
+    eventually(lambda: broker.event_ids() == [event_id(written)])
+    heir.close()
 
 
 def test_hits_arrive_for_the_recording_actor(store, broker):

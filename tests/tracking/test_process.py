@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -16,6 +15,7 @@ import httpx
 import pika
 import pytest
 
+from app.cli.processes import Listener, granian_command
 from app.queueing import topology
 from app.queueing.messages import decode
 from app.queueing.payloads import HitsPayload, parse
@@ -36,10 +36,11 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def tracking(state: Path, rabbitmq_url: str) -> Iterator[tuple[str, subprocess.Popen]]:
-    """Run `tracking.wsgi:app` under granian; yields its URL and its process, group leader."""
+    """Run what `mailqueue tracking` runs; yields its URL and its process, group leader."""
     port = free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "tracking.wsgi:app"]
+    command = granian_command(
+        Listener(target="tracking.wsgi:app", host="127.0.0.1", port=port, workers=1, threads=4)
+    )
     environ = {name: value for name, value in os.environ.items() if "MAILQUEUE" not in name}
     environ |= {
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/never-opened",
@@ -62,7 +63,7 @@ def tracking(state: Path, rabbitmq_url: str) -> Iterator[tuple[str, subprocess.P
 
 
 def await_health(url: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(f"{url}/healthz").status_code == 200:
@@ -87,7 +88,7 @@ def open_mails(url: str, accepted: list[uuid.UUID], stop: threading.Event) -> No
 def published(rabbitmq_url: str, wanted: set[uuid.UUID]) -> list[uuid.UUID]:
     """Return the mails in `events` when all `wanted` are there; fails after a while."""
     found: list[uuid.UUID] = []
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     with contextlib.closing(pika.BlockingConnection(pika.URLParameters(rabbitmq_url))) as amqp:
         channel = amqp.channel()
         topology.declare(channel)
@@ -133,6 +134,24 @@ def test_sigterm_publishes_what_waits_and_leaves_an_empty_spool(tmp_path, rabbit
         stop.set()
         reader.join()
         server.terminate()
-        server.wait(15)
+        assert server.wait(60) == 0, (tmp_path / LOG).read_text()
     assert set(published(rabbitmq_url, set(accepted))) == set(accepted)
-    assert list((tmp_path / "spool").iterdir()) == []
+    assert list((tmp_path / "spool").glob("*.hits")) == []
+
+
+def test_sigterm_ends_it_although_rabbitmq_is_silent_and_keeps_the_hits(tmp_path, rabbitmq_url):
+    accepted: list[uuid.UUID] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        away = f"amqp://nobody:nothing@127.0.0.1:{silent.getsockname()[1]}/silent"
+        with tracking(tmp_path, away) as (url, server):
+            stop = threading.Event()
+            reader = threading.Thread(target=open_mails, args=(url, accepted, stop))
+            reader.start()
+            while len(accepted) < 20:
+                time.sleep(0.01)
+            stop.set()
+            reader.join()
+            server.terminate()
+            assert server.wait(60) == 0, (tmp_path / LOG).read_text()
+    with tracking(tmp_path, rabbitmq_url):
+        assert set(accepted) <= set(published(rabbitmq_url, set(accepted)))
