@@ -27,6 +27,7 @@ _COMMANDS = {
     "worker": Entry(target="app.cli.processes:worker", summary="Run the stages' workers."),
     "inbox": Entry(target="app.cli.processes:inbox", summary="Catch mail in development."),
     "app": Entry(target="app.cli.apps:app_", summary="Tenants: create, list."),
+    "user": Entry(target="app.cli.users:user", summary="People: create, list, disable, password."),
     "account": Entry(
         target="app.cli.accounts:account", summary="Senders: create, test, list, limits."
     ),

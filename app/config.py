@@ -57,6 +57,18 @@ class Settings(BaseSettings):
         description="Bearer secret of POST /api/cron/scheduler; empty closes it.",
     )
 
+    admin_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer secret of the operator, a super_admin without account; empty closes it.",
+    )
+    jwt_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Keys that sign people's tokens, comma-separated, oldest first.",
+    )
+    api_per_minute: int = Field(
+        6_000, ge=1, description="Requests a minute of a key without a limit of its own."
+    )
+
     tracking_url: str = Field(
         "http://127.0.0.1:8001",
         description="Public base URL of pixel, click and unsubscribe links.",
@@ -96,6 +108,11 @@ class Settings(BaseSettings):
         "",
         description="Networks SMTP hosts may be in besides public ones, comma-separated CIDR "
         "(development: 127.0.0.0/8).",
+    )
+    default_smtp_url: str = Field(
+        "",
+        description="SMTP server of apps made over the API, such as smtp://127.0.0.1:1025; "
+        "smtps:// is TLS, smtp+starttls:// STARTTLS; empty is none.",
     )
     helo_name: str = Field("localhost", description="Name said in EHLO; your host's public name.")
     log_level: str = Field("info", description="debug, info, warning or error.")

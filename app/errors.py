@@ -10,6 +10,7 @@ MailqueueError                  code            meaning
 |- NotFound                     not_found       the named thing does not exist (in this app)
 |- Unauthorized                 unauthorized    the caller did not prove who it is
 |- Forbidden                    forbidden       the caller may not do this
+|- RateLimited                  rate_limited    the caller asks too often
 |- Conflict                     conflict        the state of the thing forbids it
 |  |- IdempotencyKeyReused      idempotency_key_reused  the key came with another request
 |  '- RequestInFlight           request_in_flight  the same request is not answered yet
@@ -120,6 +121,12 @@ class Forbidden(MailqueueError):
     """The caller may not do this."""
 
     code = "forbidden"
+
+
+class RateLimited(MailqueueError):
+    """The caller asks too often."""
+
+    code = "rate_limited"
 
 
 class Conflict(MailqueueError):

@@ -24,6 +24,8 @@ SECRETS = {
     "MAILQUEUE_ADDRESS_PEPPER": stack.ADDRESS_PEPPER,
     "MAILQUEUE_API_KEY_PEPPER": "api key pepper for the tests",
     "MAILQUEUE_CRON_SECRET": "cron secret for the tests",
+    "MAILQUEUE_ADMIN_SECRET": "admin secret for the tests",
+    "MAILQUEUE_JWT_KEYS": "jwt-key-for-the-tests-0123456789-abcdef",
     "MAILQUEUE_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
 }
 

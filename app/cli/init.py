@@ -28,6 +28,8 @@ def fresh_secrets() -> dict[str, str]:
         "MAILQUEUE_ADDRESS_PEPPER": secrets.token_urlsafe(32),
         "MAILQUEUE_API_KEY_PEPPER": secrets.token_urlsafe(32),
         "MAILQUEUE_CRON_SECRET": secrets.token_urlsafe(32),
+        "MAILQUEUE_ADMIN_SECRET": secrets.token_urlsafe(32),
+        "MAILQUEUE_JWT_KEYS": secrets.token_urlsafe(32),
     }
 
 

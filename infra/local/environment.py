@@ -29,6 +29,8 @@ def throwaway_secrets() -> dict[str, str]:
         "MAILQUEUE_ADDRESS_PEPPER": secrets.token_urlsafe(32),
         "MAILQUEUE_API_KEY_PEPPER": secrets.token_urlsafe(32),
         "MAILQUEUE_CRON_SECRET": secrets.token_urlsafe(32),
+        "MAILQUEUE_ADMIN_SECRET": secrets.token_urlsafe(32),
+        "MAILQUEUE_JWT_KEYS": secrets.token_urlsafe(32),
     }
 
 
@@ -44,6 +46,7 @@ def addresses(place: Place, ports: Mapping[str, int]) -> dict[str, str]:
         "MAILQUEUE_INBOX_SMTP_PORT": str(ports["inbox_smtp"]),
         "MAILQUEUE_INBOX_HTTP_PORT": str(ports["inbox_http"]),
         "MAILQUEUE_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "MAILQUEUE_DEFAULT_SMTP_URL": f"smtp://{LOOPBACK}:{ports['inbox_smtp']}",
         "MAILQUEUE_STATE_DIR": str(place.state),
     }
 
