@@ -6,21 +6,22 @@ answer at its start, the latest whenever it is asked for.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from psycopg.types.json import Jsonb
 
 from app.campaigns import prospects
-from app.campaigns.advance import FIRST_LOOK, account_for
-from app.campaigns.prospects import Person, Setting
+from app.campaigns.advance import FIRST_LOOK
+from app.campaigns.crowd import Crowd
+from app.campaigns.prospects import Cohort, Setting
 from app.db.session import Session
-from app.scheduling.calendar import zone_named
-from app.scheduling.forecast import Openings, Placed, Simulation, Slot, Wanted
-from app.scheduling.shares import MINUTE_MS, Bound, millis, moment
+from app.scheduling.forecast import Openings, Run, Simulation
+from app.scheduling.senders import Lot, Slot
+from app.scheduling.shares import MINUTE_MS, Bound, Shares, millis, moment
 
 HOUR_MS = 60 * MINUTE_MS
 
@@ -43,6 +44,14 @@ class Stretch:
     since: dt.datetime
     until: dt.datetime
     mails: int
+
+
+class Placed(NamedTuple):
+    """When a mail of the step at `position` (from 0) goes, and what it waited for if it is late."""
+
+    at_ms: int
+    position: int
+    bound: Bound | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,18 +100,15 @@ class Outlook:
 
 def places(session: Session, campaign_id: UUID, now: dt.datetime) -> list[Placed]:
     """Return when each mail that is still to go will go, in the order of time."""
-    setting = prospects.setting(session, campaign_id, now)
-    people = list(prospects.people(session, setting, now))
-    return _placed(setting, people, prospects.rivals(session, setting), now)
+    runs, _ = _runs(session, campaign_id, now)
+    found = [Placed(at, run.position, run.bound) for run in runs for at in run.times]
+    return sorted(found, key=lambda mail: mail.at_ms)
 
 
 def outlook(session: Session, campaign_id: UUID, now: dt.datetime) -> Outlook:
     """Return the forecast of a campaign; of a draft, as if it were started now."""
-    setting = prospects.setting(session, campaign_id, now)
-    people = list(prospects.people(session, setting, now))
-    placed = _placed(setting, people, prospects.rivals(session, setting), now)
-    held = sum(1 for person in people if person.due_at is None)
-    return summary(placed, now, held)
+    runs, held = _runs(session, campaign_id, now)
+    return summary(runs, now, held)
 
 
 def remember_start(session: Session, campaign_id: UUID, now: dt.datetime) -> Outlook:
@@ -134,96 +140,86 @@ def at_start(session: Session, campaign_id: UUID) -> dict[str, Any] | None:
     return row[0] if row else None
 
 
-def _placed(
-    setting: Setting, people: list[Person], rivals: Iterable[Wanted], now: dt.datetime
-) -> list[Placed]:
-    openings = Openings(setting.window)
-    zones: list[ZoneInfo] = [
-        zone_named((p.timezone if setting.uses_lead_timezone else None) or setting.timezone)
-        for p in people
-    ]
-    waits_ms = [int(max(wait, FIRST_LOOK).total_seconds() * 1000) for wait in setting.waits]
+def _runs(session: Session, campaign_id: UUID, now: dt.datetime) -> tuple[list[Run], int]:
+    """Return when the mails go, and how many people are held."""
+    setting = prospects.setting(session, campaign_id, now)
+    cohorts = prospects.cohorts(session, setting, now)
+    held = sum(cohort.people for cohort in cohorts if cohort.due_at is None)
+    return placed(setting, cohorts, prospects.rivals(session, setting, now), now), held
 
-    def follow(person: int, position: int, sent_ms: int) -> tuple[Slot, Bound | None] | None:
-        if position + 1 >= len(waits_ms) or not people[person].goes_on:
+
+def placed(
+    setting: Setting, cohorts: Sequence[Cohort], rivals: Sequence[Lot], now: dt.datetime
+) -> list[Run]:
+    """Return when the mails of these people go, `rivals` being in their way. Pure."""
+    now_ms, openings, crowd = millis(now), Openings(setting.window), Crowd(setting)
+    grain = max(1, sum(cohort.people for cohort in cohorts) // prospects.GRAINS)
+    lots = list(crowd.lots(cohorts, openings, now_ms))
+    waits_ms = [int(max(wait, FIRST_LOOK).total_seconds() * 1000) for wait in setting.waits]
+    kinds = crowd.kinds
+
+    def follow(kind: int, position: int, sent_ms: int) -> tuple[Slot, Bound | None] | None:
+        if position + 1 >= len(waits_ms) or not kinds[kind].goes_on:
             return None
         due_ms = sent_ms + waits_ms[position + 1]
-        slot = openings.slot(zones[person], due_ms)
+        slot = openings.slot(kinds[kind].zone, due_ms)
         return slot, Bound.WINDOW if slot[0] > due_ms else None
 
-    now_ms = millis(now)
     simulation = Simulation(
         list(setting.senders.values()),
-        now_ms=now_ms,
-        shared=setting.shared,
+        [kind.domain for kind in kinds],
+        shares=Shares(setting.shared, now_ms),
         follow=follow,
-        reopen=lambda person, at_ms: openings.slot(zones[person], at_ms),
+        reopen=lambda kind, at_ms: openings.slot(kinds[kind].zone, at_ms),
     )
-    first = _first(setting, people, lambda i, at: openings.slot(zones[i], at), now_ms)
-    return list(simulation.run([*first, *rivals]))
+    return simulation.run([*lots, *rivals], now_ms, grain)
 
 
-def _first(
-    setting: Setting, people: list[Person], slot: Callable[[int, int], Slot], now_ms: int
-) -> Iterator[Wanted]:
-    """Yield the next mail of each person; one that is planned already has its slot."""
-    numbers = {account_id: number for number, account_id in enumerate(setting.senders)}
-    for index, person in enumerate(people):
-        account_id = account_for(person, setting.active)
-        if person.due_at is None or account_id is None or person.position >= len(setting.waits):
-            continue
-        due_ms = max(millis(person.due_at), now_ms)
-        if person.is_planned and person.closes_at is not None:
-            chosen: Slot = (due_ms, millis(person.closes_at))
-        else:
-            chosen = slot(index, due_ms)
-        yield Wanted(
-            sender=numbers[account_id],
-            person=index,
-            position=person.position,
-            slot=chosen,
-            priority=setting.priority,
-            waited=Bound.WINDOW if chosen[0] > due_ms else None,
-        )
-
-
-def summary(placed: list[Placed], now: dt.datetime, held: int) -> Outlook:
+def summary(runs: Sequence[Run], now: dt.datetime, held: int) -> Outlook:
     """Add up where mails were placed. Pure."""
     first: dict[int, list[int]] = {}
     hours: dict[int, int] = {}
-    for mail in placed:
-        found = first.setdefault(mail.position, [mail.at_ms, mail.at_ms, 0])
-        found[1], found[2] = mail.at_ms, found[2] + 1
-        hour = mail.at_ms // HOUR_MS
-        hours[hour] = hours.get(hour, 0) + 1
+    for run in runs:
+        found = first.setdefault(run.position, [run.at_ms, run.at_ms, 0])
+        found[1] = max(found[1], run.ends_at_ms)
+        found[2] += run.mails
+        for hour, mails in _hours(run):
+            hours[hour] = hours.get(hour, 0) + mails
     return Outlook(
         computed_at=now,
-        mails=len(placed),
+        mails=sum(hours.values()),
         held=held,
-        ends_at=moment(placed[-1].at_ms) if placed else None,
+        ends_at=moment(max(run.ends_at_ms for run in runs)) if runs else None,
         steps=tuple(
             StepOutlook(position=p + 1, mails=n, first_at=moment(a), last_at=moment(b))
             for p, (a, b, n) in sorted(first.items())
         ),
-        stretches=tuple(_stretches(placed)),
+        stretches=tuple(_stretches(runs)),
         by_hour=tuple((moment(hour * HOUR_MS), mails) for hour, mails in sorted(hours.items())),
     )
 
 
-def _stretches(placed: list[Placed]) -> Iterator[Stretch]:
+def _hours(run: Run) -> Iterable[tuple[int, int]]:
+    hour = run.at_ms // HOUR_MS
+    if run.ends_at_ms // HOUR_MS == hour:
+        return [(hour, run.mails)]
+    return Counter(at // HOUR_MS for at in run.times).items()
+
+
+def _stretches(runs: Sequence[Run]) -> Iterator[Stretch]:
     """Join the mails that one limit delayed, as long as no day passes without one."""
     running: dict[str, list[int]] = {}
     done: list[tuple[str, list[int]]] = []
-    for mail in placed:
-        if mail.bound is None:
+    for run in runs:
+        if run.bound is None:
             continue
-        found = running.get(mail.bound)
-        if found is not None and mail.at_ms - found[1] <= 24 * HOUR_MS:
-            found[1], found[2] = mail.at_ms, found[2] + 1
+        found = running.get(run.bound)
+        if found is not None and run.at_ms - found[1] <= 24 * HOUR_MS:
+            found[1], found[2] = max(found[1], run.ends_at_ms), found[2] + run.mails
             continue
         if found is not None:
-            done.append((mail.bound, found))
-        running[mail.bound] = [mail.at_ms, mail.at_ms, 1]
+            done.append((run.bound, found))
+        running[run.bound] = [run.at_ms, run.ends_at_ms, run.mails]
     for limit, (since, until, mails) in sorted(
         [*done, *running.items()], key=lambda item: (item[1], item[0])
     ):

@@ -1,15 +1,17 @@
 """Who is still to get what of a campaign: the facts a forecast stands on, read in bulk."""
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
+from app.config import settings
 from app.db.session import Row, Session, one
 from app.errors import NotFound
+from app.policy import pacing, throttle
 from app.policy.warmup import ramp
 from app.scheduling.calendar import Window
-from app.scheduling.forecast import SenderLimits, Wanted
+from app.scheduling.senders import Lot, SenderLimits
 from app.scheduling.shares import Bound, Quota, Shared, millis
 from app.sending.counted import recent_attempts, usage
 
@@ -34,14 +36,15 @@ class Setting:
     shared: Shared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
-    """One lead: the step that goes next and when it is due; `due_at` None: held by an unknown.
+class Cohort(NamedTuple):
+    """People who go on alike: the step that goes next and when it is due; None: held by an unknown.
 
-    `is_planned`: the mail exists already. `goes_on`: further steps will follow it.
+    `is_planned`: their mails exist already. `goes_on`: further steps will follow. `domain` is given
+    where it is slowed, `lead_id` where the account is no longer active: then it stands for one.
     """
 
-    lead_id: UUID
+    people: int
+    lead_id: UUID | None
     account_id: UUID
     timezone: str | None
     position: int
@@ -49,6 +52,7 @@ class Person:
     closes_at: dt.datetime | None
     is_planned: bool
     goes_on: bool
+    domain: str | None
 
 
 _SETTING = """
@@ -98,14 +102,14 @@ def setting(session: Session, campaign_id: UUID, now: dt.datetime) -> Setting:
         waits=tuple(dt.timedelta(hours=float(wait[0])) for wait in waits),
         active=tuple(active),
         senders=senders,
-        shared=_shared(session, row),
+        shared=_shared(session, row, now),
     )
 
 
-def _shared(session: Session, row: Row) -> Shared:
-    """Return what the campaign's app and queue allow; quotas are counted only where there are any."""
+def _shared(session: Session, row: Row, now: dt.datetime) -> Shared:
+    """Return what everything above the accounts allows; quotas are counted only where there are any."""
     queue, app, a_day, a_month = row[9:13]
-    minutes = {Bound.QUEUE: queue, Bound.APP: app}
+    minutes = {Bound.GLOBAL: settings().global_per_minute, Bound.APP: app, Bound.QUEUE: queue}
     quotas: list[Quota] = []
     if a_day or a_month:
         used = usage(session, row[0])
@@ -114,7 +118,12 @@ def _shared(session: Session, row: Row) -> Shared:
         if a_month:
             quotas.append(Quota(bound=Bound.APP_MONTH, mails=a_month, used=used.this_month))
     per_minute = {bound: mails for bound, mails in minutes.items() if mails}
-    return Shared(per_minute=per_minute, quotas=tuple(quotas))
+    slowed = {
+        slow.domain: slow
+        for slow in pacing.list_all(session, row[0])
+        if throttle.pace(slow, now) is not None
+    }
+    return Shared(per_minute=per_minute, quotas=tuple(quotas), domains=slowed)
 
 
 def _recent(session: Session, app_id: UUID, account_id: UUID) -> dict[int, int]:
@@ -122,54 +131,72 @@ def _recent(session: Session, app_id: UUID, account_id: UUID) -> dict[int, int]:
     return {millis(at) // 60_000: mails for at, mails in counted.items()}
 
 
+# Their order is kept to the grain: so many people of one account, a 2,000th of the campaign.
+GRAINS = 2_000
+_GRAIN = f"greatest(1, count(*) OVER () / {GRAINS})"
+_ZONE = "CASE WHEN %(has_zones)s THEN l.timezone END"
+_DOMAIN = """CASE WHEN split_part(l.email, '@', 2) = ANY(%(domains)s)
+                THEN split_part(l.email, '@', 2) END"""
+
 # As the start would enrol them (app/campaigns/enrolments), in the same turns.
-_OF_DRAFT = """
-SELECT l.id, l.timezone, row_number() OVER (ORDER BY l.id) - 1
-FROM leads l JOIN campaigns c ON c.app_id = l.app_id
-WHERE c.id = %(campaign)s AND l.status = 'active' AND l.variables @> c.audience
-  AND NOT EXISTS (SELECT FROM suppression_list x WHERE x.email_hash = l.email_hash
-                  AND (x.app_id = l.app_id OR x.app_id IS NULL))
-ORDER BY l.id"""
+_OF_DRAFT = f"""
+SELECT count(*), place %% %(accounts)s, timezone, domain FROM (
+  SELECT row_number() OVER (ORDER BY l.id) - 1 AS place, {_GRAIN} AS grain,
+         {_ZONE} AS timezone, {_DOMAIN} AS domain
+  FROM leads l JOIN campaigns c ON c.app_id = l.app_id
+  WHERE c.id = %(campaign)s AND l.status = 'active' AND l.variables @> c.audience
+    AND NOT EXISTS (SELECT FROM suppression_list x WHERE x.email_hash = l.email_hash
+                    AND (x.app_id = l.app_id OR x.app_id IS NULL))) people
+GROUP BY place / %(accounts)s / grain, 2, 3, 4 ORDER BY min(place)"""  # noqa: S608 - constants
 
 # Enrolments under way, and finished ones whose last mail still waits. psycopg reads no infinity:
 # a parked mail has no time, and counts as due when the campaign goes on.
-_UNDER_WAY = """
-SELECT n.lead_id, coalesce(m.account_id, n.account_id), l.timezone, n.steps_planned - n.repeated,
-       n.due_at, m.status, CASE WHEN m.due_at < 'infinity' THEN m.due_at END, m.sent_at,
-       m.window_closes_at, n.due_at IS NOT NULL
-FROM enrolments n JOIN leads l ON l.id = n.lead_id
-LEFT JOIN emails m ON m.id = n.last_email_id AND m.campaign_id = n.campaign_id
-WHERE n.campaign_id = %(campaign)s AND l.status = 'active'
-  AND (n.due_at IS NOT NULL OR m.status IN ('scheduled', 'unknown'))
-ORDER BY coalesce(m.due_at, n.due_at), n.id"""
+_UNDER_WAY = f"""
+SELECT count(*), lead_id, account_id, timezone, position, look_at, status, due_at, sent_at,
+       closes_at, goes_on, domain
+FROM (
+  SELECT e.*, row_number() OVER (PARTITION BY account_id ORDER BY due, id) / grain AS slice
+  FROM (
+    SELECT n.id, coalesce(m.due_at, n.due_at) AS due, {_GRAIN} AS grain,
+           CASE WHEN coalesce(m.account_id, n.account_id) = ANY(%(active)s) THEN NULL
+                ELSE n.lead_id END AS lead_id,
+           coalesce(m.account_id, n.account_id) AS account_id, {_ZONE} AS timezone,
+           n.steps_planned - n.repeated AS position, n.due_at AS look_at, m.status,
+           CASE WHEN m.due_at < 'infinity' THEN m.due_at END AS due_at, m.sent_at,
+           m.window_closes_at AS closes_at, n.due_at IS NOT NULL AS goes_on, {_DOMAIN} AS domain
+    FROM enrolments n JOIN leads l ON l.id = n.lead_id
+    LEFT JOIN emails m ON m.id = n.last_email_id AND m.campaign_id = n.campaign_id
+    WHERE n.campaign_id = %(campaign)s AND l.status = 'active'
+      AND (n.due_at IS NOT NULL OR m.status IN ('scheduled', 'unknown'))) e) people
+GROUP BY slice, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+ORDER BY min(due), slice, min(id::text)"""  # noqa: S608 - constants
 
 
-def people(session: Session, found: Setting, now: dt.datetime) -> Iterator[Person]:
-    """Yield everybody who is still to get a mail, in the order of their due times."""
-    binds = {"campaign": found.campaign_id}
-    if found.is_draft:
-        accounts = found.active or tuple(found.senders)
-        for lead_id, timezone, place in session.execute(_OF_DRAFT, binds, binary=True).fetchall():
-            yield Person(
-                lead_id=lead_id,
-                account_id=accounts[place % len(accounts)],
-                timezone=timezone,
-                position=0,
-                due_at=found.starts_at,
-                closes_at=None,
-                is_planned=False,
-                goes_on=True,
-            )
-        return
-    for row in session.execute(_UNDER_WAY, binds, binary=True).fetchall():
-        person = _under_way(row, found, now)
-        if person is not None:
-            yield person
+def cohorts(session: Session, found: Setting, now: dt.datetime) -> list[Cohort]:
+    """Return everybody who is still to get a mail, in the order of their due times."""
+    binds = {
+        "campaign": found.campaign_id,
+        "domains": list(found.shared.domains),
+        "has_zones": found.uses_lead_timezone and not found.window.is_always_open,
+        "active": list(found.active),
+    }
+    if not found.is_draft:
+        rows = session.execute(_UNDER_WAY, binds, binary=True).fetchall()
+        return [cohort for row in rows if (cohort := _under_way(row, found, now)) is not None]
+    accounts = found.active or tuple(found.senders)
+    binds["accounts"] = len(accounts)
+    rows = session.execute(_OF_DRAFT, binds, binary=True).fetchall()
+    at = found.starts_at
+    return [
+        Cohort(people, None, accounts[turn], timezone, 0, at, None, False, True, domain)
+        for people, turn, timezone, domain in rows
+    ]
 
 
-def _under_way(row: Row, found: Setting, now: dt.datetime) -> Person | None:
-    lead_id, account_id, timezone, position, look_at, status, due_at, sent_at, closes_at, on = row
-    planned = status == "scheduled"
+def _under_way(row: Row, found: Setting, now: dt.datetime) -> Cohort | None:
+    people, lead_id, account_id, timezone, position, look_at, status, due_at, *more = row
+    sent_at, closes_at, goes_on, domain = more
+    is_planned = status == "scheduled"
     match status:
         case "scheduled":
             position, when = position - 1, due_at or now
@@ -183,44 +210,36 @@ def _under_way(row: Row, found: Setting, now: dt.datetime) -> Person | None:
             when = look_at
         case _:  # the next look ends the sequence
             return None
-    return Person(
-        lead_id=lead_id,
-        account_id=account_id,
-        timezone=timezone,
-        position=position,
-        due_at=when,
-        closes_at=closes_at if planned else None,
-        is_planned=planned,
-        goes_on=on,
-    )
+    closes_at = closes_at if is_planned else None
+    who = (people, lead_id, account_id, timezone)
+    return Cohort(*who, position, when, closes_at, is_planned, goes_on, domain)
 
 
 def _wait(found: Setting, position: int) -> dt.timedelta:
     return found.waits[position] if position < len(found.waits) else dt.timedelta()
 
 
+# Counted by the minute in which they are due; what is due already is one lot.
 _RIVALS = """
-SELECT account_id, priority, due_at FROM emails
-WHERE account_id = ANY(%(accounts)s) AND due_at IS NOT NULL AND due_at < 'infinity'
-  AND campaign_id IS DISTINCT FROM %(campaign)s
-ORDER BY account_id, priority DESC, due_at LIMIT %(limit)s"""
+SELECT account_id, priority, min(due_at), count(*) FROM (
+  SELECT account_id, priority, due_at FROM emails
+  WHERE account_id = ANY(%(accounts)s) AND due_at IS NOT NULL AND due_at < 'infinity'
+    AND campaign_id IS DISTINCT FROM %(campaign)s
+  ORDER BY account_id, priority DESC, due_at LIMIT %(limit)s) rivals
+GROUP BY account_id, priority, date_trunc('minute', greatest(due_at, %(now)s))
+ORDER BY account_id, priority DESC, min(due_at)"""
 
 
-def rivals(session: Session, found: Setting) -> list[Wanted]:
+def rivals(session: Session, found: Setting, now: dt.datetime) -> list[Lot]:
     """Return the waiting mails of others that go through the same accounts (index emails_due)."""
     binds = {
         "accounts": list(found.senders),
         "campaign": found.campaign_id,
         "limit": _MOST_RIVALS,
+        "now": now,
     }
     numbers = {account_id: number for number, account_id in enumerate(found.senders)}
     return [
-        Wanted(
-            sender=numbers[row[0]],
-            person=None,
-            position=0,
-            slot=(millis(row[2]), None),
-            priority=row[1],
-        )
+        Lot(numbers[row[0]], None, row[3], 0, (millis(row[2]), None), row[1])
         for row in session.execute(_RIVALS, binds, binary=True).fetchall()
     ]

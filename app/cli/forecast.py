@@ -24,6 +24,8 @@ _SENTENCES = {
     "app": "the app's limit per minute",
     "app_day": "the app's daily quota",
     "app_month": "the app's monthly quota",
+    "global": "the limit per minute over all apps",
+    "domain": "slowed recipient domains",
 }
 
 

@@ -1,74 +1,53 @@
-"""When mails will go: the limits of their senders played through, mail by mail, without a clock.
+"""When mails will go: the limits of their senders played through without a clock.
 
-The rules are those of the release: the highest priority first and within it the longest due; a
-rolling hour of 61 minutes' cells, the UTC day with its warm-up, the minimum gap; windows that
-close before a mail's turn. Nothing is random, so the same facts give the same answer. Times are
+The rules are those of the release: the highest priority first and within it the longest due; the
+limits of senders (app/scheduling/senders) and what they share (app/scheduling/shares); windows
+that close before a mail's turn. Nothing is random, so the same facts give the same answer. Mails
+that are due together and go on alike move in lots, so a forecast costs by the lot. Times are
 milliseconds inside; the answer is meant to the minute. A sender without limits takes no time, and
-what other campaigns will plan later is not known here.
+what other campaigns will plan later, or send through other accounts, is not known here.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush, heapreplace
+from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from app.policy.warmup import WarmUp, daily_limit
 from app.scheduling.calendar import Window, next_open
-from app.scheduling.shares import DAY_MS, MINUTE_MS, Bound, Shared, Shares, millis, moment
+from app.scheduling.senders import HORIZON_MS, RATIONS, Line, Lot, SenderLimits, Slot
+from app.scheduling.shares import MINUTE_MS, Bound, Shares, millis, moment
 
-_CELLS = 61  # as in the limiter: the oldest minute counts in full
-_HORIZON_MS = 400 * DAY_MS
-
-# (due, closes or None) in milliseconds.
-Slot = tuple[int, int | None]
-
-_RATIONS = (Bound.HOUR, Bound.DAY)
+_NO_END = 1 << 62
+_ALL = 1 << 31
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SenderLimits:
-    """One account: its limits, and the mails it sent, by minute (Unix time / 60 s)."""
-
-    hourly_limit: int | None
-    daily_limit: int | None
-    min_gap_ms: int
-    ramp: WarmUp | None
-    sent_by_minute: Mapping[int, int]
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Wanted:
-    """A mail to be placed. `person` indexes the caller's list; None: another campaign's mail.
-
-    `waited`: what made it due as late as it is (a shut window). Not frozen: the simulation moves
-    the same object on to its next slot and step, a million times.
-    """
-
-    sender: int
-    person: int | None
-    position: int
-    slot: Slot
-    priority: int
-    waited: Bound | None = None
-
-
-class Placed(NamedTuple):
-    """When a mail goes, and what it waited for if it goes later than it was due."""
+class Run(NamedTuple):
+    """Mails of one step that go from a moment on, `gap_ms` apart, and what they waited for if late."""
 
     at_ms: int
-    person: int
     position: int
+    mails: int
     bound: Bound | None
+    gap_ms: int = 0
+
+    @property
+    def times(self) -> range | list[int]:
+        """When each of them goes."""
+        if not self.gap_ms:
+            return [self.at_ms] * self.mails
+        return range(self.at_ms, self.ends_at_ms + 1, self.gap_ms)
+
+    @property
+    def ends_at_ms(self) -> int:
+        """When the last of them goes."""
+        return self.at_ms + (self.mails - 1) * self.gap_ms
 
 
-# The slot of the step after (person, position), sent at a time, and whether a window kept it
-# shut until then; None when it was the last step.
+# The slot of the step after (kind, position), sent at a time, and what kept it shut until then;
+# None when it was the last step.
 Follow = Callable[[int, int, int], tuple[Slot, Bound | None] | None]
+# The next slot of a kind, from a time on.
 Reopen = Callable[[int, int], Slot]
-
-_Mail = tuple[int, int, int, Wanted]  # -priority, due, order of arrival, mail
 
 
 class Openings:
@@ -91,153 +70,125 @@ class Openings:
         return slot
 
 
-@dataclass(slots=True)
-class _Line:
-    """One sender's mails and what its limits still allow."""
-
-    limits: SenderLimits
-    now: int
-    future: list[tuple[int, int, Wanted]] = field(default_factory=list)
-    ready: list[_Mail] = field(default_factory=list)
-    cells: deque[list[int]] = field(default_factory=deque)
-    used: int = 0
-    days: Counter[int] = field(default_factory=Counter)
-    last: int = -DAY_MS
-    why: Bound | None = None
-
-    def remember(self) -> None:
-        """Count what was sent before."""
-        for minute, mails in sorted(self.limits.sent_by_minute.items()):
-            self.days[minute * MINUTE_MS // DAY_MS] += mails
-            self.cells.append([minute, mails])
-            self.used += mails
-
-    def candidate(self) -> int | None:
-        """Return when the next mail may go at the earliest; None when there is none."""
-        if not self.ready:
-            if not self.future:
-                return None
-            self.why = None
-            self.now = max(self.now, self.future[0][0])
-        at, why = self._opens(self.now)
-        # Inside an hour's ration mails go by the gap; what makes them late is the hour.
-        if why is not None and not (why is Bound.GAP and self.why in _RATIONS):
-            self.why = why
-        return at
-
-    def _opens(self, start: int) -> tuple[int, Bound | None]:
-        limits, at, why = self.limits, start, None
-        if self.last + limits.min_gap_ms > at:
-            at, why = self.last + limits.min_gap_ms, Bound.GAP
-        while at < start + _HORIZON_MS:
-            if limits.hourly_limit is not None:
-                self._forget(at)
-                if self.used >= limits.hourly_limit:
-                    at, why = (self.cells[0][0] + _CELLS) * MINUTE_MS, Bound.HOUR
-                    continue
-            limit = self._of_day(at)
-            if limit is None or self.days[at // DAY_MS] < limit:
-                break
-            at, why = (at // DAY_MS + 1) * DAY_MS, Bound.DAY
-        return at, why
-
-    def _of_day(self, at: int) -> int | None:
-        limits = self.limits
-        if limits.ramp is None:
-            return limits.daily_limit
-        return daily_limit(limits.daily_limit, limits.ramp, moment(at).date())
-
-    def _forget(self, at: int) -> None:
-        oldest = at // MINUTE_MS - _CELLS
-        while self.cells and self.cells[0][0] <= oldest:
-            self.used -= self.cells.popleft()[1]
-
-    def first(self, at: int) -> Wanted:
-        """Return the mail whose turn it is at `at`, and leave it in the line."""
-        while self.future and self.future[0][0] <= at:
-            due, order, mail = heappop(self.future)
-            heappush(self.ready, (-mail.priority, due, order, mail))
-        return self.ready[0][3]
-
-    def take(self, at: int) -> None:
-        """Send the first mail."""
-        heappop(self.ready)
-        self.now = self.last = at
-        minute = at // MINUTE_MS
-        self.days[at // DAY_MS] += 1
-        if self.limits.hourly_limit is not None:
-            if self.cells and self.cells[-1][0] == minute:
-                self.cells[-1][1] += 1
-            else:
-                self.cells.append([minute, 1])
-            self.used += 1
-
-
 class Simulation:
-    """Places mails through the limits of their senders and what these share."""
+    """Places mails through the limits of their senders and what these share.
+
+    `domains`: of each kind, the slowed recipient domain its people have, if any.
+    """
 
     def __init__(
         self,
         senders: Sequence[SenderLimits],
+        domains: Sequence[str | None],
         *,
-        now_ms: int,
-        shared: Shared,
+        shares: Shares,
         follow: Follow,
         reopen: Reopen,
     ) -> None:
-        self._lines = [_Line(limits, now_ms) for limits in senders]
-        for line in self._lines:
-            line.remember()
-        self._now = now_ms
-        self._common = Shares(shared, now_ms)
+        self._senders = senders
+        self._grain = 1
+        self._domains = domains
+        self._shares = shares
         self._follow = follow
         self._reopen = reopen
-        self._order = 0
+        self._runs: list[Run] = []
 
-    def run(self, mails: Sequence[Wanted]) -> Iterator[Placed]:
-        """Yield when each mail of this campaign goes, in the order of time."""
-        for mail in mails:
-            self._append(mail)
-        turns = [(at, n) for n, line in enumerate(self._lines) if (at := line.candidate())]
+    def run(self, lots: Sequence[Lot], now_ms: int, grain: int) -> list[Run]:
+        """Return when the mails of this campaign go, in the order of time.
+
+        `grain`: so many people may change places; 1 keeps to the order of the release.
+        """
+        self._grain = grain
+        lines = [Line(limits, now_ms) for limits in self._senders]
+        for lot in lots:
+            lines[lot.sender].append_apart(lot)
+        self._runs = []
+        turns = [(at, n) for n, line in enumerate(lines) if (at := line.candidate()) is not None]
         heapify(turns)
-        while turns:
+        while turns and turns[0][0] <= now_ms + HORIZON_MS:
             at, number = turns[0]
-            if at > self._now + _HORIZON_MS:
-                return
-            line = self._lines[number]
-            placed = self._step(line, at)
-            if placed is not None:
-                yield placed
+            line = lines[number]
+            self._step(line, at)
             following = line.candidate()
             if following is None:
                 heappop(turns)
             elif following != at:
                 heapreplace(turns, (following, number))
+        return sorted(self._runs, key=_time_of)
 
-    def _step(self, line: _Line, at: int) -> Placed | None:
-        mail = line.first(at)
-        due, closes = mail.slot
-        if closes is not None and closes <= at and mail.person is not None:
-            heappop(line.ready)
-            mail.slot, mail.waited = self._reopen(mail.person, at), Bound.WINDOW
-            self._append(mail)
-            return None
-        refusal = self._common.refusal(at)
+    def _step(self, line: Line, at: int) -> None:
+        lot, line.now = line.first(at), at
+        if lot.kind is not None and lot.slot[1] is not None and lot.slot[1] <= at:
+            line.drop()
+            self._move(line, lot, self._reopen(lot.kind, at), Bound.WINDOW)
+            return
+        refusal = self._shares.refusal(at) if self._shares.are_limited else None
         if refusal is not None:
             line.now, line.why = refusal
-            return None
-        line.take(at)
-        self._common.take(at)
-        if mail.person is None:
-            return None
-        placed = Placed(at, mail.person, mail.position, line.why if at > due else mail.waited)
-        following = self._follow(mail.person, mail.position, at)
-        if following is not None:
-            mail.position += 1
-            mail.slot, mail.waited = following
-            self._append(mail)
-        return placed
+            return
+        most, until = _ALL, _NO_END
+        if self._shares.are_limited:
+            most, until = self._shares.room(at), _next_minute(at)
+        domain = None if lot.kind is None else self._domains[lot.kind]
+        if domain is not None:
+            most, until = min(most, self._shares.room_of(domain, at)), _next_minute(at)
+            if most <= 0:
+                line.drop()
+                self._move(line, lot, (until, lot.slot[1]), Bound.DOMAIN)
+                return
+        self._send(line, lot, at, line.length(lot, at, most, until))
 
-    def _append(self, mail: Wanted) -> None:
-        self._order += 1
-        heappush(self._lines[mail.sender].future, (mail.slot[0], self._order, mail))
+    def _move(self, line: Line, lot: Lot, slot: Slot, why: Bound) -> None:
+        mails = lot.mails - lot.gone
+        # A slowed domain's mails all wait for the next minute, again and again: in one lot.
+        most = _ALL if why is Bound.DOMAIN else self._grain
+        moved = Lot(lot.sender, lot.kind, mails, lot.position, slot, lot.priority, why)
+        line.append(moved, most)
+
+    def _send(self, line: Line, lot: Lot, at: int, mails: int) -> None:
+        is_late, gap = at > lot.due, line.limits.min_gap_ms
+        line.take(lot, at, mails)
+        if self._shares.are_limited:
+            self._shares.take(at, mails)
+        if lot.kind is None:
+            return
+        if (domain := self._domains[lot.kind]) is not None:
+            self._shares.take_of(domain, at, mails)
+        bound = line.why if is_late else lot.waited
+        if not gap or mails == 1 or (lot.spacing and not is_late):
+            self._place(line, lot, Run(at, lot.position, mails, bound, gap))
+            return
+        self._place(line, lot, Run(at, lot.position, 1, bound))
+        if line.why not in RATIONS:
+            line.why = Bound.GAP
+        self._place(line, lot, Run(at + gap, lot.position, mails - 1, line.why, gap))
+
+    def _place(self, line: Line, lot: Lot, run: Run) -> None:
+        """Note what goes, and let the next step of these people wait."""
+        self._runs.append(run)
+        kind, position = lot.kind, run.position
+        first = None if kind is None else self._follow(kind, position, run.at_ms)
+        if kind is None or first is None:
+            return
+        slot, waited = first
+        following = Lot(lot.sender, kind, run.mails, position + 1, slot, lot.priority, waited)
+        if not run.gap_ms or run.mails == 1:
+            line.append(following, self._grain)
+            return
+        last = self._follow(kind, position, run.ends_at_ms)
+        if waited is None and last is not None and last[1] is None and last[0][1] == slot[1]:
+            following.spacing = run.gap_ms
+            line.append_apart(following)
+            return
+        for at in run.times:
+            slot, waited = self._follow(kind, position, at) or first
+            one = Lot(lot.sender, kind, 1, position + 1, slot, lot.priority, waited)
+            line.append(one, self._grain)
+
+
+def _next_minute(at: int) -> int:
+    return (at // MINUTE_MS + 1) * MINUTE_MS
+
+
+def _time_of(run: Run) -> int:
+    return run.at_ms

@@ -7,11 +7,13 @@ from collections import Counter, defaultdict
 import pytest
 
 from app.campaigns import campaigns, outlook, sequence, windows
+from app.config import settings
 from app.lifecycle import transitions
+from app.policy import pacing, throttle
 from app.policy.limits import AccountLimits, Reservation
 from app.policy.rate_limits import RateLimiter
 from app.scheduling.shares import millis
-from tests.factories import make_email
+from tests.factories import AUTHOR, make_email
 
 HOUR = dt.timedelta(hours=1)
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", None)
@@ -210,6 +212,60 @@ def test_what_the_app_may_do_is_shared_by_its_accounts(house, limits, bound, min
     placed = outlook.places(house.session, started.id, house.now)
     counted = Counter(mail.at_ms // 60_000 for mail in placed)
     assert [counted[minute] for minute in sorted(counted)] == minutes
+
+
+def test_the_limit_over_all_apps_is_named_where_it_binds(house, monkeypatch):
+    monkeypatch.setenv("MAILQUEUE_GLOBAL_PER_MINUTE", "3")
+    settings.cache_clear()
+    started = start(house, 8, "[{template: one}]")
+    found = outlook.outlook(house.session, started.id, house.now)
+    assert {stretch.limit for stretch in found.stretches} == {"global"}
+    placed = outlook.places(house.session, started.id, house.now)
+    assert sorted(Counter(mail.at_ms // 60_000 for mail in placed).values()) == [2, 3, 3]
+    settings.cache_clear()
+
+
+def test_a_slowed_domain_is_late_and_its_neighbours_are_not(house):
+    wanted = pacing.Override(per_minute=4)
+    pacing.override(house.session, house.app_id, "slow.org", wanted, AUTHOR)
+    for number in range(20):
+        house.leads(1, email=f"p{number}@{'slow' if number % 2 else 'fast'}.org")
+    started = house.start()
+    placed = outlook.places(house.session, started.id, house.now)
+    waits = Counter((mail.at_ms - millis(house.now) + 59_999) // 60_000 for mail in placed)
+    assert [waits[minute] for minute in range(4)] == [14, 4, 2, 0]
+    found = outlook.outlook(house.session, started.id, house.now)
+    assert [(stretch.limit, stretch.mails) for stretch in found.stretches] == [("domain", 6)]
+
+
+def test_a_domain_that_was_slowed_is_forecast_to_recover(house):
+    pacing.slow(house.session, house.app_id, {"slow.org": "421 slow down"}, house.now)
+    for number in range(400):
+        house.leads(1, email=f"p{number}@slow.org")
+    started = house.start()
+    found = outlook.outlook(house.session, started.id, house.now)
+    assert found.mails == 400
+    minutes = (found.ends_at - house.now).total_seconds() / 60
+    assert 4 <= minutes < 400 / throttle.FIRST_PER_MINUTE
+
+
+def test_a_big_forecast_places_every_mail_under_its_limits(house):
+    limit(house, hourly_limit=700, min_gap_ms=1_000)
+    house.session.execute(
+        "INSERT INTO leads (id, app_id, email, email_hash, timezone) SELECT gen_random_uuid(), %s,"
+        " n || '@example.com', sha256(n::text::bytea), (%s::text[])[n %% 4 + 1]"
+        " FROM generate_series(1, 9000) n",
+        (house.app_id, list(ZONES)),
+    )
+    draft = house.create(
+        steps="[{template: one}, {template: two, wait_duration_hours: 5}]",
+        more="window: {start: '9:00', end: '17:00'}",
+    )
+    found = outlook.outlook(house.session, draft.id, house.now)
+    assert [step.mails for step in found.steps] == [9_000, 9_000]
+    assert found.mails == sum(mails for _, mails in found.by_hour) == 18_000
+    assert max(mails for _, mails in found.by_hour) <= 2 * 700
+    assert outlook.outlook(house.session, draft.id, house.now) == found
 
 
 def test_mail_of_others_on_the_same_account_comes_first_by_its_priority(house):
