@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from app.clock import utc_now
-from tracking.hits import TrustedProxies, Visit, visit
+from app.proxies import TrustedProxies
+from tracking.hits import Visit, visit
 from tracking.routes import LONGEST_TARGET
 from tracking.tracker import Answer, Tracker
 

@@ -18,7 +18,8 @@ from flask import Blueprint, Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from app.clock import utc_now
-from tracking.hits import TrustedProxies, Visit, visit
+from app.proxies import TrustedProxies
+from tracking.hits import Visit, visit
 from tracking.tracker import ALWAYS, Answer, Outcome, Tracker
 
 LONGEST_TARGET = 8_192

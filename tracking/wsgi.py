@@ -8,9 +8,9 @@ from wsgiref.types import WSGIApplication
 
 from app import log
 from app.config import Settings, settings
+from app.proxies import TrustedProxies
 from app.queueing.publisher import BatchPublisher
 from tracking.drain import HitStore
-from tracking.hits import TrustedProxies
 from tracking.hot import HotRoutes
 from tracking.routes import create_app
 from tracking.tokens import TokenKeys

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import ConfigurationInvalid
+from app.proxies import TrustedProxies
 from app.queueing.payloads import Hit
-from tracking.hits import Kind, TrustedProxies, Visit, line, visit
+from tracking.hits import Kind, Visit, line, visit
 
 PROXIES = TrustedProxies("10.0.0.0/8, 2001:db8::/32")
 

@@ -7,8 +7,8 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
+from app.proxies import TrustedProxies
 from app.queueing.payloads import Hit
-from tracking.hits import TrustedProxies
 from tracking.hot import HotRoutes
 from tracking.routes import create_app
 from tracking.tokens import TokenKeys

@@ -1,0 +1,105 @@
+"""One request as a handler sees it: who asks, the session, the time; and what follows a commit."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from app.audit import Author
+from app.config import Settings
+from app.db.session import Session, tenant_transaction
+from app.errors import Forbidden, InputInvalid
+from app.tenancy.scopes import Scope
+
+APP_HEADER = "X-App-Id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks. `app_id` None = a super_admin who named no app; `per_minute` None = no limit.
+
+    `limit_key` is what the request's tokens are counted under.
+    """
+
+    app_id: UUID | None
+    scopes: frozenset[Scope]
+    author: Author
+    limit_key: str
+    per_minute: int | None = None
+    is_test: bool = False
+    is_operator: bool = False
+
+    def may(self, scope: Scope) -> bool:
+        """Return whether this caller has `scope`; admin has them all."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request. `after_commit` runs when the transaction is kept, and never otherwise."""
+
+    session: Session
+    caller: Caller
+    settings: Settings
+    now: dt.datetime
+    request_id: str
+    after_commit: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def app_id(self) -> UUID:
+        """Return the app the request is about; raises InputInvalid when nobody named one."""
+        if self.caller.app_id is None:
+            raise InputInvalid(
+                "Which app is meant?",
+                why="A super_admin sees every app.",
+                fix=f"Name one in the header {APP_HEADER}.",
+                field=APP_HEADER,
+            )
+        return self.caller.app_id
+
+    @property
+    def author(self) -> Author:
+        """Return who the audit log names."""
+        return self.caller.author
+
+    @contextmanager
+    def tenant(self) -> Iterator[Session]:
+        """Open one transaction confined to the caller's app."""
+        with tenant_transaction(self.session, self.app_id) as session:
+            yield session
+
+    @contextmanager
+    def operator(self) -> Iterator[Session]:
+        """Open one transaction over all apps; raises Forbidden for who is no super_admin."""
+        if not self.caller.is_operator:
+            raise Forbidden(
+                "Only a super_admin may do this.",
+                why="It reaches beyond one app.",
+                fix="Ask whoever runs this installation.",
+            )
+        with self.session.transaction():
+            yield self.session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer whose bytes the handler wrote itself; subclasses name their media type."""
+
+    body: bytes
+    filename: str | None = None
+    media_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Csv(Answer):
+    """A table as CSV (RFC 4180)."""
+
+    media_type: str = "text/csv; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Html(Answer):
+    """A page of somebody's making: served so that nothing in it runs."""
+
+    media_type: str = "text/html; charset=utf-8"

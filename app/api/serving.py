@@ -1,0 +1,176 @@
+"""One request from door to door: who asks, may they, what do they say, do it once, answer.
+
+The handler, the claim of its idempotency key and the answer kept for a replay share one
+transaction: all of it is committed or nothing (DESIGN 2: the row is the outbox). What has to be
+told to the outside follows the commit.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPMethod, HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, request
+from pydantic import TypeAdapter
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app.api.authentication import Door
+from app.api.call import Answer, Call
+from app.api.endpoint import Endpoint, Unit, is_raw
+from app.api.reading import arguments
+from app.api.refusals import BodyTooLarge
+from app.submission import idempotency
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """An answer on its way out: what a replay repeats."""
+
+    status: int
+    body: bytes
+    media_type: str = JSON
+    filename: str | None = None
+
+
+def register(web: Flask, endpoints: list[Endpoint], door: Door) -> None:
+    """Make `web` serve `endpoints` to whom `door` lets in."""
+    for endpoint in endpoints:
+        rule = endpoint.path.replace("{", "<").replace("}", ">")
+        web.add_url_rule(
+            rule,
+            endpoint=f"{endpoint.tag}.{endpoint.name}",
+            view_func=_view(endpoint, door),
+            methods=[endpoint.method],
+            provide_automatic_options=False,
+        )
+
+
+def _view(endpoint: Endpoint, door: Door) -> Callable[..., Response]:
+    render = _renderer(endpoint)
+
+    def view(**path: str) -> Response:
+        call = door.admit(endpoint, request)
+        body = _body(endpoint)
+        rendered = _answered(endpoint, call, path, body, render)
+        for effect in call.after_commit:
+            effect()
+        response = Response(rendered.body, rendered.status, mimetype=None)
+        response.headers["Content-Type"] = rendered.media_type
+        if rendered.filename is not None:
+            response.headers["Content-Disposition"] = f'attachment; filename="{rendered.filename}"'
+        return response
+
+    return view
+
+
+def _body(endpoint: Endpoint) -> bytes:
+    """Read the body, never more of it than the route takes."""
+    request.max_content_length = endpoint.terms.body_bytes
+    try:
+        return request.get_data(cache=False)
+    except RequestEntityTooLarge as error:
+        raise BodyTooLarge(
+            "The body is too large.",
+            why=f"This route takes {endpoint.terms.body_bytes:,} bytes.",
+            fix="Send less at once.",
+        ) from error
+
+
+def _answered(
+    endpoint: Endpoint,
+    call: Call,
+    path: Mapping[str, str],
+    body: bytes,
+    render: Callable[[Any], Rendered],
+) -> Rendered:
+    given = arguments(
+        endpoint, path, request.query_string.decode("latin-1"), request.content_type or "", body
+    )
+    header = request.headers.get(idempotency.HEADER)
+
+    def handle() -> Rendered:
+        return render(endpoint.handler(call=call, **given))
+
+    if header is None or endpoint.method is not HTTPMethod.POST:
+        with _unit(endpoint, call):
+            return handle()
+    key = idempotency.key_of(call.author.name, header)
+    digest = idempotency.request_hash(request.method, request.full_path.rstrip("?"), body)
+    once = Once(key=key, digest=digest, call=call)
+    if endpoint.terms.unit is Unit.OWN:
+        return once.around_own(handle)
+    with _unit(endpoint, call):
+        return once.inside(handle)
+
+
+@contextmanager
+def _unit(endpoint: Endpoint, call: Call) -> Iterator[None]:
+    match endpoint.terms.unit:
+        case Unit.TENANT:
+            with call.tenant():
+                yield
+        case Unit.OPERATOR:
+            with call.operator():
+                yield
+        case Unit.OWN:
+            yield
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """One request under its idempotency key."""
+
+    key: str
+    digest: bytes
+    call: Call
+
+    def inside(self, handle: Callable[[], Rendered]) -> Rendered:
+        """Handle or replay in the transaction that is open."""
+        replayed = self._begin()
+        if replayed is not None:
+            return replayed
+        rendered = handle()
+        self._finish(rendered)
+        return rendered
+
+    def around_own(self, handle: Callable[[], Rendered]) -> Rendered:
+        """Claim the key, handle, keep the answer: three steps, for what talks to a network."""
+        with self.call.tenant():
+            replayed = self._begin()
+        if replayed is not None:
+            return replayed
+        rendered = handle()
+        with self.call.tenant():
+            self._finish(rendered)
+        return rendered
+
+    def _begin(self) -> Rendered | None:
+        call = self.call
+        found = idempotency.begin(
+            call.session, call.caller.app_id, self.key, self.digest, call.now
+        )
+        return None if found is None else Rendered(status=found.status, body=found.body)
+
+    def _finish(self, rendered: Rendered) -> None:
+        idempotency.finish(
+            self.call.session, self.call.caller.app_id, self.key, rendered.status, rendered.body
+        )
+
+
+def _renderer(endpoint: Endpoint) -> Callable[[Any], Rendered]:
+    status = int(endpoint.terms.status)
+    if endpoint.answer is None:
+        return lambda _nothing: Rendered(status=int(HTTPStatus.NO_CONTENT), body=b"")
+    if is_raw(endpoint.answer):
+        return lambda answer: _raw(status, answer)
+    adapter: TypeAdapter[Any] = TypeAdapter(endpoint.answer)
+    return lambda answer: Rendered(status=status, body=adapter.dump_json(answer))
+
+
+def _raw(status: int, answer: Answer) -> Rendered:
+    fields = {f.name: getattr(answer, f.name) for f in dataclasses.fields(answer)}
+    return Rendered(status=status, **fields)
