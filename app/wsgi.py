@@ -7,10 +7,14 @@ from flask import Flask
 from actors import schedule
 from actors.schedule import PassSummary
 from app import log
-from app.api import cron, failures, health, placeholder
+from app.api import catalogue, cron, docs, failures, health, placeholder
+from app.api.authentication import Door
 from app.api.placeholder import Link
 from app.config import Settings, settings
 from app.db.session import thread_session
+from app.policy.request_limits import RequestLimiter
+from app.proxies import TrustedProxies
+from app.tenancy.keyring import Keyring
 
 _MAX_BODY_BYTES = 40_000_000
 
@@ -20,10 +24,22 @@ def create_app(now: Settings) -> Flask:
     web = Flask("app", static_folder=None)
     web.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
     failures.register(web)
+    catalogue.serve(web, {"postgresql": functools.partial(_check_database, now)}, _door(now))
+    web.register_blueprint(docs.blueprint(catalogue.contract()))
     web.register_blueprint(health.blueprint(functools.partial(_check_database, now)))
     web.register_blueprint(cron.blueprint(now.cron_secret, functools.partial(_run_pass, now)))
     web.register_blueprint(placeholder.blueprint(_links(now)))
     return web
+
+
+def _door(now: Settings) -> Door:
+    return Door(
+        settings=now,
+        keyring=Keyring(now.api_key_pepper.get_secret_value()),
+        read_person=people.reader(now),
+        take_request=RequestLimiter(now.redis_url).take_request,
+        proxies=TrustedProxies(now.trusted_proxies),
+    )
 
 
 def _run_pass(now: Settings) -> PassSummary:

@@ -22,6 +22,7 @@ from app.config import Settings
 from app.db.session import Session, thread_session
 from app.errors import Forbidden, InputInvalid, RateLimited, Unauthorized
 from app.ids import new_id
+from app.policy.request_limits import Allowance
 from app.proxies import TrustedProxies
 from app.tenancy.keyring import Keyring
 from app.tenancy.scopes import ALL_SCOPES
@@ -35,16 +36,6 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
-    """What is left of a caller's requests; `retry_after_s` above 0 = this one is refused."""
-
-    limit: int
-    remaining: int
-    reset_s: int
-    retry_after_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Presented:
     """A token and where it came from. `open_session` asks for a worker's session when needed."""
 
@@ -55,7 +46,7 @@ class Presented:
     open_session: Callable[[], Session]
 
 
-TakeRequest = Callable[[Caller], Allowance | None]
+TakeRequest = Callable[[str, int, int], Allowance]
 ReadPerson = Callable[[Presented], Caller]
 
 
@@ -158,14 +149,13 @@ class Door:
         )
 
     def _count(self, caller: Caller) -> None:
-        allowance = self.take_request(caller)
-        if allowance is None:
-            return
+        per_minute = caller.per_minute or self.settings.api_per_minute
+        allowance = self.take_request(caller.limit_key, per_minute, per_minute)
         g.allowance = allowance
-        if allowance.retry_after_s > 0:
+        if not allowance.is_allowed:
             raise RateLimited(
                 "Too many requests.",
-                why=f"This caller has {allowance.limit} requests a minute.",
+                why=f"This caller has {per_minute} requests a minute.",
                 fix=f"Wait {allowance.retry_after_s} s, or send e-mails in batches.",
             )
 
@@ -176,13 +166,12 @@ def allowance_headers() -> dict[str, str]:
     if allowance is None:
         return {}
     said = {
-        "X-RateLimit-Limit": str(allowance.limit),
-        "X-RateLimit-Remaining": str(allowance.remaining),
-        "X-RateLimit-Reset": str(allowance.reset_s),
+        "X-RateLimit-Limit": allowance.limit,
+        "X-RateLimit-Remaining": allowance.remaining,
+        "X-RateLimit-Reset": allowance.reset_s,
+        "Retry-After": allowance.retry_after_s,
     }
-    if allowance.retry_after_s > 0:
-        said["Retry-After"] = str(allowance.retry_after_s)
-    return said
+    return {name: str(value) for name, value in said.items() if value is not None}
 
 
 def request_name(request: Request) -> str:

@@ -50,7 +50,7 @@ def document(subjects: Sequence[Routes], version: str) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}],
-        "tags": [{"name": each.tag, "description": each.about} for each in subjects],
+        "tags": _tags(subjects),
         "paths": paths,
         "components": {
             "securitySchemes": _SECURITY,
@@ -58,6 +58,11 @@ def document(subjects: Sequence[Routes], version: str) -> dict[str, Any]:
             "responses": _problem_responses(),
         },
     }
+
+
+def _tags(subjects: Sequence[Routes]) -> list[dict[str, str]]:
+    about = {each.tag: each.about for each in subjects}
+    return [{"name": tag, "description": text} for tag, text in about.items()]
 
 
 _Schemas = dict[tuple[type[BaseModel], JsonSchemaMode], Any]

@@ -1,0 +1,42 @@
+"""Every subject of the API, in the order of its document."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from flask import Flask, Response, request
+
+from app.api import health
+from app.api.authentication import REQUEST_HEADER, Door, allowance_headers, request_name
+from app.api.endpoint import Routes
+from app.api.health import Check
+from app.api.openapi import document
+from app.api.serving import register
+
+SUBJECTS: tuple[Routes, ...] = (health.routes,)
+
+
+def subjects(checks: Mapping[str, Check]) -> tuple[Routes, ...]:
+    """Return the subjects; `checks` are the dependencies /v1/health/detailed asks."""
+    return (*SUBJECTS, health.detailed(checks))
+
+
+def contract() -> dict[str, Any]:
+    """Return the OpenAPI document of this release."""
+    return document(subjects({}), version("mailqueue"))
+
+
+def serve(web: Flask, checks: Mapping[str, Check], door: Door) -> None:
+    """Make `web` serve the API."""
+    endpoints = [each for routes in subjects(checks) for each in routes.endpoints]
+    register(web, endpoints, door)
+    web.after_request(_add_headers)
+
+
+def _add_headers(response: Response) -> Response:
+    response.headers[REQUEST_HEADER] = request_name(request)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    for name, value in allowance_headers().items():
+        response.headers[name] = value
+    return response
