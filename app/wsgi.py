@@ -7,7 +7,7 @@ from flask import Flask
 from actors import schedule
 from actors.schedule import PassSummary
 from app import log
-from app.api import catalogue, cron, docs, failures, health, placeholder
+from app.api import catalogue, cron, docs, failures, health, people, placeholder
 from app.api.authentication import Door
 from app.api.placeholder import Link
 from app.config import Settings, settings
@@ -36,7 +36,7 @@ def _door(now: Settings) -> Door:
     return Door(
         settings=now,
         keyring=Keyring(now.api_key_pepper.get_secret_value()),
-        read_person=people.reader(now),
+        read_person=people.read_person,
         take_request=RequestLimiter(now.redis_url).take_request,
         proxies=TrustedProxies(now.trusted_proxies),
     )
@@ -61,10 +61,15 @@ def _links(now: Settings) -> tuple[Link, ...]:
     )
 
 
+@functools.cache
 def _configured() -> Flask:
     now = settings()
     log.configure(now.log_level, now.log_format)
     return create_app(now)
 
 
-app = _configured()
+def __getattr__(name: str) -> Flask:
+    """Make `app` when a server asks for it: importing this module needs no settings."""
+    if name == "app":
+        return _configured()
+    raise AttributeError(name)

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask
 
 from app.api import health
-from app.api.authentication import REQUEST_HEADER, Door, allowance_headers, request_name
+from app.api.authentication import Door
 from app.api.endpoint import Routes
 from app.api.health import Check
 from app.api.openapi import document
-from app.api.serving import register
+from app.api.serving import add_headers, register
 
 SUBJECTS: tuple[Routes, ...] = (health.routes,)
 
@@ -30,13 +30,4 @@ def serve(web: Flask, checks: Mapping[str, Check], door: Door) -> None:
     """Make `web` serve the API."""
     endpoints = [each for routes in subjects(checks) for each in routes.endpoints]
     register(web, endpoints, door)
-    web.after_request(_add_headers)
-
-
-def _add_headers(response: Response) -> Response:
-    response.headers[REQUEST_HEADER] = request_name(request)
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    for name, value in allowance_headers().items():
-        response.headers[name] = value
-    return response
+    web.after_request(add_headers)

@@ -105,9 +105,7 @@ class Routes:
         """Declare a route that ends something."""
         return self._declare(HTTPMethod.DELETE, path, Terms(**terms))
 
-    def _declare(
-        self, method: HTTPMethod, path: str, terms: Terms
-    ) -> Callable[[Handler], Handler]:
+    def _declare(self, method: HTTPMethod, path: str, terms: Terms) -> Callable[[Handler], Handler]:
         def register(handler: Handler) -> Handler:
             self.endpoints.append(_endpoint(self.tag, method, path, terms, handler))
             return handler
@@ -115,9 +113,7 @@ class Routes:
         return register
 
 
-def _endpoint(
-    tag: str, method: HTTPMethod, path: str, terms: Terms, handler: Handler
-) -> Endpoint:
+def _endpoint(tag: str, method: HTTPMethod, path: str, terms: Terms, handler: Handler) -> Endpoint:
     types = typing.get_type_hints(handler, include_extras=True)
     answer = types.pop("return")
     types.pop("call")

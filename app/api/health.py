@@ -1,5 +1,7 @@
-"""Whether it works: `GET /health` for whoever restarts processes, `/health/ready` for whoever sends
-traffic, `/v1/health...` and `/v1/info` as seed 003 has them.
+"""Whether it works.
+
+`GET /health` for whoever restarts processes, `/health/ready` for whoever sends traffic,
+`/v1/health`, `/v1/health/detailed` and `/v1/info` as seed 003 has them.
 """
 
 import platform

@@ -65,7 +65,7 @@ def _tags(subjects: Sequence[Routes]) -> list[dict[str, str]]:
     return [{"name": tag, "description": text} for tag, text in about.items()]
 
 
-_Schemas = dict[tuple[type[BaseModel], JsonSchemaMode], Any]
+_Schemas = dict[tuple[Any, JsonSchemaMode], Any]
 
 
 def _schemas(endpoints: Sequence[Endpoint]) -> tuple[_Schemas, dict[str, Any]]:
@@ -79,7 +79,7 @@ def _schemas(endpoints: Sequence[Endpoint]) -> tuple[_Schemas, dict[str, Any]]:
     found, top = models_json_schema(
         list(dict.fromkeys(wanted)), ref_template="#/components/schemas/{model}"
     )
-    return dict(found), dict(sorted(top.get("$defs", {}).items()))
+    return {**found}, dict(sorted(top.get("$defs", {}).items()))
 
 
 def _is_model(kind: Any) -> bool:
@@ -170,7 +170,7 @@ def _header(name: str, about: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _body(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     if _is_model(endpoint.body):
-        schema = schemas[(endpoint.body, "validation")]  # type: ignore[index]
+        schema = schemas[(endpoint.body, "validation")]
         return {"required": True, "content": {"application/json": {"schema": schema}}}
     return {"required": True, "content": {endpoint.terms.accepts: {"schema": {"type": "string"}}}}
 
@@ -185,9 +185,7 @@ def _success(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     status = str(int(endpoint.terms.status))
     if is_raw(endpoint.answer):
         kind = endpoint.answer.__dataclass_fields__["media_type"].default.partition(";")[0]
-        return {
-            status: {"description": "Done.", "content": {kind: {"schema": {"type": "string"}}}}
-        }
+        return {status: {"description": "Done.", "content": {kind: {"schema": {"type": "string"}}}}}
     if _is_model(endpoint.answer):
         schema = schemas[(endpoint.answer, "serialization")]
     else:

@@ -60,7 +60,10 @@ class Page(BaseModel, Generic[T]):
 
 
 def page(
-    rows: Sequence[Row], query: PageQuery, view: Callable[[Row], T], key: Callable[[Row], UUID | str]
+    rows: Sequence[Row],
+    query: PageQuery,
+    view: Callable[[Row], T],
+    key: Callable[[Row], UUID | str],
 ) -> Page[T]:
     """Return a page of at most `query.limit` of `rows`, which were read with limit + 1."""
     shown = rows[: query.limit]

@@ -16,7 +16,12 @@ from flask import Flask, Response, request
 from pydantic import TypeAdapter
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.api.authentication import Door
+from app.api.authentication import (
+    REQUEST_HEADER,
+    Door,
+    allowance_headers,
+    request_name,
+)
 from app.api.call import Answer, Call
 from app.api.endpoint import Endpoint, Unit, is_raw
 from app.api.reading import arguments
@@ -47,6 +52,16 @@ def register(web: Flask, endpoints: list[Endpoint], door: Door) -> None:
             methods=[endpoint.method],
             provide_automatic_options=False,
         )
+
+
+def add_headers(response: Response) -> Response:
+    """Name the request, say what is left of the caller's requests, and keep caches out."""
+    response.headers[REQUEST_HEADER] = request_name(request)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    for name, value in allowance_headers().items():
+        response.headers[name] = value
+    return response
 
 
 def _view(endpoint: Endpoint, door: Door) -> Callable[..., Response]:
@@ -150,9 +165,7 @@ class Once:
 
     def _begin(self) -> Rendered | None:
         call = self.call
-        found = idempotency.begin(
-            call.session, call.caller.app_id, self.key, self.digest, call.now
-        )
+        found = idempotency.begin(call.session, call.caller.app_id, self.key, self.digest, call.now)
         return None if found is None else Rendered(status=found.status, body=found.body)
 
     def _finish(self, rendered: Rendered) -> None:
