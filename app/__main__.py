@@ -12,8 +12,7 @@ import click
 from app.cli.lazy import Entry, LazyGroup
 from app.cli.output import JsonPrinter, json_option, printer
 from app.errors import DependencyUnavailable, InputInvalid, LedgerOff, MailqueueError
-
-VERSION = "0.1.0"
+from app.release import VERSION
 
 _COMMANDS = {
     "init": Entry(target="app.cli.init:init", summary="Write .env with fresh secrets."),

@@ -6,7 +6,6 @@
 
 import platform
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import Literal
 
 from flask import Blueprint, Response, jsonify
@@ -17,6 +16,7 @@ from app.api.endpoint import Routes, Unit
 from app.clock import monotonic_s
 from app.errors import MailqueueError
 from app.lifecycle import chunks
+from app.release import VERSION
 from app.tenancy.scopes import Scope
 
 routes = Routes("health", about="Whether the system works, and which one it is.")
@@ -76,9 +76,8 @@ def health(call: Call) -> Health:
 def info(call: Call) -> Info:
     """Say which API this is."""
     del call
-    number = version("mailqueue")
     return Info(
-        name="mailqueue", version=number, api_version="v1", python=platform.python_version()
+        name="mailqueue", version=VERSION, api_version="v1", python=platform.python_version()
     )
 
 
@@ -94,7 +93,7 @@ def detailed(checks: Mapping[str, Check]) -> Routes:
         flying = chunks.in_flight(call.session)[0] if is_well else 0
         return DetailedHealth(
             status="healthy" if is_well else "unhealthy",
-            version=version("mailqueue"),
+            version=VERSION,
             uptime_seconds=int(monotonic_s() - _started_s),
             checks=results,
             queues=InFlight(total_processing=flying),

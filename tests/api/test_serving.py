@@ -109,7 +109,7 @@ def client(settings: Settings, redis_url: str, effects: list[str]) -> Iterator[F
     chosen = settings.model_copy(
         update={"redis_url": redis_url, "admin_secret": SecretStr(OPERATOR)}
     )
-    web = Flask("tests", static_folder=None)
+    web = Flask("app", static_folder=None)
     failures.register(web)
     door = Door(
         settings=chosen,
@@ -133,8 +133,8 @@ def bearer(session: db.Session) -> Bearer:
     """Make an app with a key; returns the header that carries it."""
 
     def make(*scopes: Scope, **fields: object) -> dict[str, str]:
-        app = factories.app(session)
-        new = NewKey(app_id=app, name="test", scopes=scopes or (Scope.ADMIN,), **fields)
+        app = factories.make_app(session)
+        new = NewKey(app_id=app.id, name="test", scopes=scopes or (Scope.ADMIN,), **fields)
         return {"Authorization": f"Bearer {api_keys.create(session, PEPPER, new, CLI).text}"}
 
     return make
