@@ -69,10 +69,6 @@ class Settings(BaseSettings):
         6_000, ge=1, description="Requests a minute of a key without a limit of its own."
     )
 
-    api_per_minute: int = Field(
-        6_000, ge=1, description="Requests a minute of a key without a limit of its own."
-    )
-
     tracking_url: str = Field(
         "http://127.0.0.1:8001",
         description="Public base URL of pixel, click and unsubscribe links.",

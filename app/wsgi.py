@@ -36,7 +36,7 @@ def _door(now: Settings) -> Door:
     return Door(
         settings=now,
         keyring=Keyring(now.api_key_pepper.get_secret_value()),
-        read_person=people.read_person,
+        read_person=people.reader(now),
         take_request=RequestLimiter(now.redis_url).take_request,
         proxies=TrustedProxies(now.trusted_proxies),
     )

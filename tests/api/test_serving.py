@@ -114,7 +114,7 @@ def client(settings: Settings, redis_url: str, effects: list[str]) -> Iterator[F
     door = Door(
         settings=chosen,
         keyring=Keyring(PEPPER),
-        read_person=people.read_person,
+        read_person=people.reader(chosen),
         take_request=RequestLimiter(redis_url).take_request,
         proxies=TrustedProxies("127.0.0.0/8"),
     )
