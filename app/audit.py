@@ -4,6 +4,8 @@ The table is append-only by trigger. People appear in it by pseudonymous ids and
 not at all: what an erasure leaves behind must hold no address and no key.
 """
 
+import dataclasses
+import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from app.db.session import Session
@@ -42,6 +45,40 @@ class AuditEntry:
     after: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    """One change as it was recorded."""
+
+    id: UUID
+    actor: str
+    action: str
+    target_kind: str
+    target_id: str
+    origin: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    created_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which changes are asked for; None = all."""
+
+    actor: str | None = None
+    action: str | None = None
+    target_kind: str | None = None
+    target_id: str | None = None
+
+
+_PAGE = """
+SELECT id, actor, action, target_kind, target_id, origin, before, after, created_at
+FROM audit_logs
+WHERE app_id = %(app_id)s AND (%(after)s::uuid IS NULL OR id < %(after)s)
+  AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+  AND (%(action)s::text IS NULL OR action = %(action)s)
+  AND (%(target_kind)s::text IS NULL OR target_kind = %(target_kind)s)
+  AND (%(target_id)s::text IS NULL OR target_id = %(target_id)s)
+ORDER BY id DESC LIMIT %(limit)s"""
 _INSERT = """
 INSERT INTO audit_logs
     (id, app_id, actor, action, target_kind, target_id, origin, before, after)
@@ -67,6 +104,39 @@ def record(session: Session, entry: AuditEntry) -> None:
             "after": _document(entry.after),
         },
     )
+
+
+def note_change(
+    session: Session,
+    entry: AuditEntry,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+) -> None:
+    """Record `entry` with the fields that differ; nothing is recorded when none does."""
+    changed = [name for name in after if before.get(name) != after[name]]
+    if changed:
+        old = {name: before.get(name) for name in changed}
+        new = {name: after[name] for name in changed}
+        record(session, dataclasses.replace(entry, before=old, after=new))
+
+
+def list_page(
+    session: Session, app_id: UUID, wanted: AuditFilter, *, after: UUID | None, limit: int
+) -> list[AuditRow]:
+    """Return what was changed in an app, newest first, below the id `after`.
+
+    Index audit_logs_app_id_id.
+    """
+    binds = {
+        "app_id": app_id,
+        "after": after,
+        "limit": limit,
+        "actor": wanted.actor,
+        "action": wanted.action,
+        "target_kind": wanted.target_kind,
+        "target_id": wanted.target_id,
+    }
+    return session.cursor(row_factory=class_row(AuditRow)).execute(_PAGE, binds).fetchall()
 
 
 def masked(value: Any, name: str = "") -> Any:

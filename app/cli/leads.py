@@ -13,7 +13,7 @@ from app.cli.context import app_option, chosen_app, database
 from app.cli.output import Group, printer
 from app.config import settings
 from app.errors import ConfigurationInvalid
-from app.tenancy import apps
+from app.tenancy import companies
 
 
 @click.group(cls=Group)
@@ -38,7 +38,7 @@ def import_(app_name: str | None, path: Path, rejects: Path | None, company: str
     """
     with database() as session, printer().progress(path.name, "rows") as advance:
         app = chosen_app(session, app_name)
-        company_id = apps.get_company_by_name(session, app.id, company).id if company else None
+        company_id = companies.get_by_name(session, app.id, company).id if company else None
         file = LeadFile(
             path=path,
             pepper=_pepper(),

@@ -114,6 +114,20 @@ def unique(kind: str, wanted: str, field: str = "name") -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def unused(kind: str, wanted: str, fix: str) -> Iterator[None]:
+    """Turn a foreign key's refusal into a Conflict; put it around the transaction."""
+    try:
+        yield
+    except psycopg.errors.ForeignKeyViolation as error:
+        raise in_use(kind, wanted, f"{error.diag.table_name} still names it.", fix) from error
+
+
+def in_use(kind: str, wanted: str, why: str, fix: str) -> Conflict:
+    """Return the refusal to delete what something else stands on."""
+    return Conflict(f"The {kind} {wanted!r} is in use.", why=why, fix=fix)
+
+
 def _is_ip(text: str) -> bool:
     try:
         ipaddress.ip_address(text)

@@ -4,20 +4,21 @@ import dataclasses
 import datetime as dt
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from psycopg.rows import class_row
 
-from app.audit import AuditEntry, Author, record
+from app.audit import AuditEntry, Author, note_change, record
 from app.db.session import Session, one
-from app.errors import InputInvalid, NotFound
+from app.errors import Conflict, InputInvalid, NotFound
 from app.ids import new_id
-from app.tenancy import checks
+from app.tenancy import checks, smtp_configs
 
 LIMITS = range(1, 10_000_001)
 GAPS_MS = range(86_400_001)
 
+_STATUSES = ("active", "paused")
 _WARMUP_GROWTHS = (Decimal("1.01"), Decimal(10))
 
 
@@ -54,6 +55,8 @@ class Account(NewAccount):
     created_at: dt.datetime
 
 
+NewT = TypeVar("NewT", bound=NewAccount)
+
 _INSERT = """
 INSERT INTO email_accounts
     (id, app_id, smtp_config_id, company_id, address, display_name, reply_to, hourly_limit,
@@ -62,17 +65,31 @@ VALUES
     (%(id)s, %(app_id)s, %(smtp_config_id)s, %(company_id)s, %(address)s, %(display_name)s,
      %(reply_to)s, %(hourly_limit)s, %(daily_limit)s, %(min_gap_ms)s, %(warmup_started_on)s,
      %(warmup_daily_start)s, %(warmup_growth)s)"""
-# One account, or all of the app when no id is given.
-_ACCOUNTS = """
-SELECT id, app_id, smtp_config_id, company_id, address, display_name, reply_to, hourly_limit,
+_COLUMNS = """id, app_id, smtp_config_id, company_id, address, display_name, reply_to, hourly_limit,
        daily_limit, min_gap_ms, warmup_started_on, warmup_daily_start, warmup_growth, status,
-       created_at
-FROM email_accounts
-WHERE app_id = %(app_id)s AND (%(id)s::uuid IS NULL OR id = %(id)s) ORDER BY address"""
-_SET_LIMITS = """
+       created_at"""
+# One account, or all of the app when no id is given.
+_ACCOUNTS = f"""
+SELECT {_COLUMNS} FROM email_accounts
+WHERE app_id = %(app_id)s AND (%(id)s::uuid IS NULL OR id = %(id)s) ORDER BY address"""  # noqa: S608 - constants of this module
+_PAGE = f"""
+SELECT {_COLUMNS} FROM email_accounts
+WHERE app_id = %(app_id)s AND (%(after)s::uuid IS NULL OR id < %(after)s)
+ORDER BY id DESC LIMIT %(limit)s"""  # noqa: S608 - as above
+_UPDATE = """
 UPDATE email_accounts
-SET hourly_limit = %(hourly_limit)s, daily_limit = %(daily_limit)s, min_gap_ms = %(min_gap_ms)s
+SET smtp_config_id = %(smtp_config_id)s, company_id = %(company_id)s, address = %(address)s,
+    display_name = %(display_name)s, reply_to = %(reply_to)s, hourly_limit = %(hourly_limit)s,
+    daily_limit = %(daily_limit)s, min_gap_ms = %(min_gap_ms)s,
+    warmup_started_on = %(warmup_started_on)s, warmup_daily_start = %(warmup_daily_start)s,
+    warmup_growth = %(warmup_growth)s, status = %(status)s
 WHERE app_id = %(app_id)s AND id = %(id)s"""
+_DELETE = "DELETE FROM email_accounts WHERE app_id = %(app_id)s AND id = %(id)s"
+# Mails name their account for ever: every one of them was counted.
+_HAS_MAIL = """
+SELECT FROM email_stats WHERE app_id = %(app_id)s AND account_id = %(id)s
+UNION ALL SELECT FROM email_stat_deltas WHERE app_id = %(app_id)s AND account_id = %(id)s LIMIT 1"""
+_BY_ADDRESS = "SELECT id FROM email_accounts WHERE app_id = %s AND address = %s"
 # A foreign key alone would take another app's row.
 _HAS_SERVER = "SELECT FROM smtp_configs WHERE app_id = %s AND id = %s"
 _HAS_COMPANY = "SELECT FROM companies WHERE app_id = %s AND id = %s"
@@ -122,19 +139,77 @@ def list_all(session: Session, app_id: UUID) -> list[Account]:
     return cursor.execute(_ACCOUNTS, {"app_id": app_id, "id": None}).fetchall()
 
 
+def list_page(
+    session: Session, app_id: UUID, *, after: UUID | None = None, limit: int = 50
+) -> list[Account]:
+    """Return accounts of an app, newest first, below the id `after`."""
+    cursor = session.cursor(row_factory=class_row(Account))
+    return cursor.execute(_PAGE, {"app_id": app_id, "after": after, "limit": limit}).fetchall()
+
+
+def open_for(session: Session, app_id: UUID, address: str, name: str, author: Author) -> UUID:
+    """Return the account of a sender address, created on the app's default server when absent.
+
+    Raises InputInvalid (from) when the app has no server to send through. Two at once make one.
+    """
+    found = one(session, _BY_ADDRESS, (app_id, _one_spelling(address)))
+    if found is not None:
+        return UUID(str(found[0]))
+    server_id = smtp_configs.default_id(session, app_id)
+    if server_id is None:
+        raise InputInvalid(
+            f"The app cannot send as {address}.",
+            why="No account has this address, and the app has no SMTP server for a new one.",
+            fix="Create a server: POST /v1/smtp-configs, or an account: POST /v1/email-accounts.",
+            field="from",
+        )
+    new = NewAccount(app_id=app_id, smtp_config_id=server_id, address=address, display_name=name)
+    try:
+        return create(session, new, author).id
+    except Conflict:
+        return get_by_address(session, app_id, address).id
+
+
+def update(session: Session, changed: Account, author: Author) -> Account:
+    """Store every field of an account, its status too; mail on its way keeps to it at once.
+
+    Raises InputInvalid naming the field, Conflict (address), NotFound (server or company).
+    """
+    checked = _checked(changed)
+    if checked.status not in _STATUSES:
+        raise InputInvalid(
+            f"An account cannot be {checked.status!r}.",
+            why=f"It is {' or '.join(_STATUSES)}.",
+            field="status",
+        )
+    fields = dataclasses.asdict(checked)
+    with checks.unique("account", checked.address, "address"), session.transaction():
+        before = dataclasses.asdict(get(session, changed.app_id, changed.id))
+        _require_neighbours(session, checked)
+        session.execute(_UPDATE, fields)
+        entry = _entry(changed, author, "email_account.updated", None, {})
+        note_change(session, entry, before, fields)
+        return get(session, changed.app_id, changed.id)
+
+
+def delete(session: Session, account: Account, author: Author) -> None:
+    """Delete an account that never sent; raises Conflict."""
+    binds = {"app_id": account.app_id, "id": account.id}
+    fix = "Pause it instead: the history of its mails names it."
+    with checks.unused("account", account.address, fix), session.transaction():
+        if one(session, _HAS_MAIL, binds) is not None:
+            raise checks.in_use("account", account.address, "It carried mail.", fix)
+        if session.execute(_DELETE, binds).rowcount:
+            before = {"smtp_config_id": account.smtp_config_id}
+            record(session, _entry(account, author, "email_account.deleted", before, None))
+
+
 def update_limits(session: Session, account: Account, limits: Limits, author: Author) -> Account:
     """Change the limits of an account, also while it sends; raises InputInvalid, NotFound."""
-    _check_limits(limits)
-    fields = _limits_of(limits)
-    with session.transaction():
-        before = _limits_of(get(session, account.app_id, account.id))
-        session.execute(_SET_LIMITS, fields | {"app_id": account.app_id, "id": account.id})
-        action = "email_account.limits_changed"
-        record(session, _entry(account, author, action, before, fields))
-        return get(session, account.app_id, account.id)
+    return update(session, dataclasses.replace(account, **_limits_of(limits)), author)
 
 
-def _checked(new: NewAccount) -> NewAccount:
+def _checked(new: NewT) -> NewT:
     _check_limits(new)
     _check_warmup(new)
     return dataclasses.replace(
@@ -181,7 +256,7 @@ def _entry(
     author: Author,
     action: str,
     before: dict[str, Any] | None,
-    after: dict[str, Any],
+    after: dict[str, Any] | None,
 ) -> AuditEntry:
     return AuditEntry(
         app_id=account.app_id,

@@ -1,16 +1,18 @@
 """Queues: how an app's mail is ranked, retried, and what happens to an unknown outcome."""
 
 import dataclasses
+import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from app.audit import AuditEntry, Author, record
-from app.db.session import Session
-from app.errors import InputInvalid
+from app.audit import AuditEntry, Author, note_change, record
+from app.db.session import Session, one
+from app.errors import InputInvalid, NotFound
 from app.ids import new_id
 from app.tenancy import checks
 
@@ -21,6 +23,14 @@ DELAYS_S = range(1, 604_801)
 DEFERRAL_AGES_S = range(60, 604_801)
 
 _MOST_DELAYS = 20
+
+
+class QueueStatus(StrEnum):
+    """What a queue does: paused, its mail waits; draining, it sends what it has and takes no more."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DRAINING = "draining"
 
 
 class OnUnknown(StrEnum):
@@ -55,6 +65,7 @@ class Queue(NewQueue):
 
     id: UUID
     status: str
+    created_at: dt.datetime
 
 
 _INSERT = """
@@ -64,32 +75,47 @@ INSERT INTO queues
 VALUES
     (%(id)s, %(app_id)s, %(name)s, %(priority)s, %(per_minute)s, %(retry_delays_s)s,
      %(max_deferral_age_s)s, %(on_unknown)s, %(micro_batch)s)"""
-_QUEUES = """
-SELECT id, app_id, name, priority, per_minute, retry_delays_s, max_deferral_age_s, on_unknown,
-       micro_batch, status
-FROM queues WHERE app_id = %s ORDER BY name"""
+_COLUMNS = """id, app_id, name, priority, per_minute, retry_delays_s, max_deferral_age_s,
+       on_unknown, micro_batch, status, created_at"""
+# One queue, or all of the app when no id is given.
+_QUEUES = f"""
+SELECT {_COLUMNS} FROM queues
+WHERE app_id = %(app_id)s AND (%(id)s::uuid IS NULL OR id = %(id)s) ORDER BY name"""  # noqa: S608 - constants of this module
+_PAGE = f"""
+SELECT {_COLUMNS} FROM queues
+WHERE app_id = %(app_id)s AND (%(after)s::uuid IS NULL OR id < %(after)s)
+ORDER BY id DESC LIMIT %(limit)s"""  # noqa: S608 - as above
+_UPDATE = """
+UPDATE queues SET name = %(name)s, priority = %(priority)s, per_minute = %(per_minute)s,
+       retry_delays_s = %(retry_delays_s)s, max_deferral_age_s = %(max_deferral_age_s)s,
+       on_unknown = %(on_unknown)s, micro_batch = %(micro_batch)s, status = %(status)s
+WHERE app_id = %(app_id)s AND id = %(id)s"""
+_DELETE = "DELETE FROM queues WHERE app_id = %(app_id)s AND id = %(id)s"
+# Mails name their queue for ever: every one of them was counted.
+_HAS_MAIL = """
+SELECT FROM email_stats WHERE app_id = %(app_id)s AND queue_id = %(id)s
+UNION ALL SELECT FROM email_stat_deltas WHERE app_id = %(app_id)s AND queue_id = %(id)s LIMIT 1"""
 
 
 def create(session: Session, new: NewQueue, author: Author) -> Queue:
     """Create a queue; raises InputInvalid, Conflict."""
     checked = _checked(new)
     fields = dataclasses.asdict(checked)
-    made = Queue(**fields, id=new_id(), status="active")
-    binds = fields | {"id": made.id, "retry_delays_s": list(made.retry_delays_s)}
+    queue_id = new_id()
+    binds = fields | {"id": queue_id, "retry_delays_s": list(checked.retry_delays_s)}
     with checks.unique("queue", checked.name), session.transaction():
         session.execute(_INSERT, binds)
-        record(
-            session,
-            AuditEntry(
-                app_id=made.app_id,
-                author=author,
-                action="queue.created",
-                target_kind="queue",
-                target_id=made.id,
-                after=fields,
-            ),
-        )
+        made = get(session, checked.app_id, queue_id)
+        record(session, _entry(made, author, "created", after=fields))
     return made
+
+
+def get(session: Session, app_id: UUID, queue_id: UUID) -> Queue:
+    """Return a queue of an app; raises NotFound."""
+    found = _queues(session, _QUEUES, {"app_id": app_id, "id": queue_id})
+    if not found:
+        raise NotFound(f"There is no queue {queue_id} in this app.", field="queue")
+    return found[0]
 
 
 def get_by_name(session: Session, app_id: UUID, name: str) -> Queue:
@@ -103,13 +129,70 @@ def get_by_name(session: Session, app_id: UUID, name: str) -> Queue:
 
 def list_all(session: Session, app_id: UUID) -> list[Queue]:
     """Return the queues of an app, by name."""
-    rows = session.cursor(row_factory=dict_row).execute(_QUEUES, (app_id,)).fetchall()
+    return _queues(session, _QUEUES, {"app_id": app_id, "id": None})
+
+
+def list_page(
+    session: Session, app_id: UUID, *, after: UUID | None = None, limit: int = 50
+) -> list[Queue]:
+    """Return queues of an app, newest first, below the id `after`."""
+    return _queues(session, _PAGE, {"app_id": app_id, "after": after, "limit": limit})
+
+
+def update(session: Session, changed: Queue, author: Author) -> Queue:
+    """Store every field of a queue, its status too; mail on its way keeps to it at once.
+
+    Paused, mail stays scheduled and is tried again each minute; nothing is lost and no attempt
+    used. Draining, what is in it is sent and submissions are refused. Raises InputInvalid,
+    Conflict (name), NotFound.
+    """
+    checked = dataclasses.replace(changed, name=_checked(changed).name)
+    fields = dataclasses.asdict(checked)
+    with checks.unique("queue", checked.name), session.transaction():
+        before = dataclasses.asdict(get(session, changed.app_id, changed.id))
+        session.execute(_UPDATE, fields | {"retry_delays_s": list(checked.retry_delays_s)})
+        note_change(session, _entry(changed, author, "updated"), before, fields)
+        return get(session, changed.app_id, changed.id)
+
+
+def delete(session: Session, queue: Queue, author: Author) -> None:
+    """Delete a queue that never carried mail; raises Conflict."""
+    binds = {"app_id": queue.app_id, "id": queue.id}
+    fix = "Pause or drain it instead: its mails' history names it."
+    with checks.unused("queue", queue.name, fix), session.transaction():
+        if one(session, _HAS_MAIL, binds) is not None:
+            raise checks.in_use("queue", queue.name, "It carried mail.", fix)
+        if session.execute(_DELETE, binds).rowcount:
+            record(session, _entry(queue, author, "deleted", before={"name": queue.name}))
+
+
+def _queues(session: Session, query: LiteralString, binds: Mapping[str, Any]) -> list[Queue]:
+    rows = session.cursor(row_factory=dict_row).execute(query, binds).fetchall()
     return [_queue(row) for row in rows]
 
 
 def _queue(row: dict[str, Any]) -> Queue:
     delays = tuple(row["retry_delays_s"])
     return Queue(**row | {"retry_delays_s": delays, "on_unknown": OnUnknown(row["on_unknown"])})
+
+
+def _entry(
+    queue: Queue,
+    author: Author,
+    verb: str,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> AuditEntry:
+    return AuditEntry(
+        app_id=queue.app_id,
+        author=author,
+        action=f"queue.{verb}",
+        target_kind="queue",
+        target_id=queue.id,
+        before=before,
+        after=after,
+    )
 
 
 def _checked(new: NewQueue) -> NewQueue:

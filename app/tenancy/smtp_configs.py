@@ -1,15 +1,18 @@
 """SMTP servers of an app. The password is sealed in the row and never leaves in clear by a repr."""
 
 import dataclasses
+import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, LiteralString
+from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from app.audit import AuditEntry, Author, record
-from app.db.session import Session
-from app.errors import InputInvalid, NotFound
+from app.audit import AuditEntry, Author, note_change, record
+from app.db.session import Session, one
+from app.errors import ConfigurationInvalid, InputInvalid, NotFound
 from app.ids import new_id
 from app.secretbox import Place, SecretBox
 from app.smtp.connection import Security
@@ -38,55 +41,71 @@ class SmtpConfig(NewSmtpConfig):
     """A server as it stands, its password opened."""
 
     id: UUID
+    created_at: dt.datetime
 
 
+_SCHEMES = {
+    "smtp": Security.NONE,
+    "smtp+starttls": Security.STARTTLS,
+    "smtps": Security.TLS,
+}
+_USUAL_PORTS = {Security.NONE: 25, Security.STARTTLS: 587, Security.TLS: 465}
+
+_COLUMNS = """id, app_id, name, host, port, security, username, password_sealed, connections,
+       created_at"""
 _INSERT = """
 INSERT INTO smtp_configs
     (id, app_id, name, host, port, security, username, password_sealed, connections)
 VALUES
     (%(id)s, %(app_id)s, %(name)s, %(host)s, %(port)s, %(security)s, %(username)s,
-     %(password_sealed)s, %(connections)s)"""
+     %(password_sealed)s, %(connections)s)
+RETURNING created_at"""
 # One server, by id or by name.
-_FIND = """
-SELECT id, app_id, name, host, port, security, username, password_sealed, connections
-FROM smtp_configs WHERE app_id = %(app_id)s AND (id = %(id)s OR name = %(name)s)"""
+_FIND = f"""
+SELECT {_COLUMNS} FROM smtp_configs
+WHERE app_id = %(app_id)s AND (id = %(id)s OR name = %(name)s)"""  # noqa: S608 - constants of this module
+_PAGE = f"""
+SELECT {_COLUMNS} FROM smtp_configs
+WHERE app_id = %(app_id)s AND (%(after)s::uuid IS NULL OR id < %(after)s)
+ORDER BY id DESC LIMIT %(limit)s"""  # noqa: S608 - as above
+_UPDATE = """
+UPDATE smtp_configs SET name = %(name)s, host = %(host)s, port = %(port)s,
+       security = %(security)s, username = %(username)s, password_sealed = %(password_sealed)s,
+       connections = %(connections)s
+WHERE app_id = %(app_id)s AND id = %(id)s"""
+_DELETE = "DELETE FROM smtp_configs WHERE app_id = %(app_id)s AND id = %(id)s"
+# The server of senders that nobody opened an account for: the one called so, else the oldest.
+_DEFAULT = """
+SELECT id FROM smtp_configs WHERE app_id = %s ORDER BY name = 'default' DESC, id LIMIT 1"""
 
 
 def create(session: Session, box: SecretBox, new: NewSmtpConfig, author: Author) -> SmtpConfig:
     """Create a server, its password sealed by `box`; raises InputInvalid, Conflict."""
     fields = dataclasses.asdict(_checked(new))
-    made = SmtpConfig(id=new_id(), **fields)
-    row = fields | {"id": made.id, "password_sealed": _sealed(box, made)}
-    with checks.unique("SMTP server", made.name), session.transaction():
-        session.execute(_INSERT, row)
-        record(
-            session,
-            AuditEntry(
-                app_id=made.app_id,
-                author=author,
-                action="smtp_config.created",
-                target_kind="smtp_config",
-                target_id=made.id,
-                after=fields,
-            ),
-        )
+    config_id = new_id()
+    sealed = _sealed(box, config_id, new)
+    row = fields | {"id": config_id, "password_sealed": sealed}
+    with checks.unique("SMTP server", fields["name"]), session.transaction():
+        ((created_at,),) = session.execute(_INSERT, row).fetchall()
+        made = SmtpConfig(id=config_id, created_at=created_at, **fields)
+        record(session, _entry(made, author, "created", after=fields))
     return made
 
 
 def get(session: Session, box: SecretBox, app_id: UUID, config_id: UUID) -> SmtpConfig:
     """Return a server of an app by its id; raises NotFound, SealBroken."""
-    found = _find(session, box, {"app_id": app_id, "id": config_id, "name": None})
-    if found is None:
+    found = _found(session, box, _FIND, {"app_id": app_id, "id": config_id, "name": None})
+    if not found:
         raise NotFound(f"There is no SMTP server {config_id} in this app.", field="smtp_config_id")
-    return found
+    return found[0]
 
 
 def get_by_name(session: Session, box: SecretBox, app_id: UUID, name: str) -> SmtpConfig:
     """Return a server of an app by its name; raises NotFound suggesting the nearest, SealBroken."""
-    found = _find(session, box, {"app_id": app_id, "id": None, "name": name.strip()})
-    if found is None:
+    found = _found(session, box, _FIND, {"app_id": app_id, "id": None, "name": name.strip()})
+    if not found:
         raise checks.not_found("SMTP server", name, list_names(session, app_id))
-    return found
+    return found[0]
 
 
 def list_names(session: Session, app_id: UUID) -> list[str]:
@@ -95,19 +114,108 @@ def list_names(session: Session, app_id: UUID) -> list[str]:
     return [name for (name,) in session.execute(query, (app_id,)).fetchall()]
 
 
-def _find(session: Session, box: SecretBox, binds: dict[str, Any]) -> SmtpConfig | None:
-    row = session.cursor(row_factory=dict_row).execute(_FIND, binds).fetchone()
-    if row is None:
-        return None
+def list_page(
+    session: Session, box: SecretBox, app_id: UUID, *, after: UUID | None = None, limit: int = 50
+) -> list[SmtpConfig]:
+    """Return servers of an app, newest first, below the id `after`; raises SealBroken."""
+    return _found(session, box, _PAGE, {"app_id": app_id, "after": after, "limit": limit})
+
+
+def default_id(session: Session, app_id: UUID) -> UUID | None:
+    """Return the server of senders that have no account yet: "default", else the oldest."""
+    row = one(session, _DEFAULT, (app_id,))
+    return None if row is None else row[0]
+
+
+def update(session: Session, box: SecretBox, changed: SmtpConfig, author: Author) -> SmtpConfig:
+    """Store every field of a server; mail on its way uses it within seconds.
+
+    Raises InputInvalid, Conflict (name), NotFound, SealBroken.
+    """
+    valid = _checked(changed)
+    checked = dataclasses.replace(changed, name=valid.name, host=valid.host)
+    fields = dataclasses.asdict(checked)
+    row = fields | {"password_sealed": _sealed(box, changed.id, checked)}
+    with checks.unique("SMTP server", checked.name), session.transaction():
+        before = dataclasses.asdict(get(session, box, changed.app_id, changed.id))
+        session.execute(_UPDATE, row)
+        note_change(session, _entry(changed, author, "updated"), before, fields)
+        return checked
+
+
+def delete(session: Session, config: SmtpConfig, author: Author) -> None:
+    """Delete a server no account sends through; raises Conflict."""
+    binds = {"app_id": config.app_id, "id": config.id}
+    fix = "Move its accounts to another server first."
+    with checks.unused("SMTP server", config.name, fix), session.transaction():
+        if session.execute(_DELETE, binds).rowcount:
+            before = {"name": config.name, "host": config.host}
+            record(session, _entry(config, author, "deleted", before=before))
+
+
+def parsed(url: str, app_id: UUID, name: str) -> NewSmtpConfig:
+    """Return a server written as smtp://user:password@host:port.
+
+    smtps:// is TLS, smtp+starttls:// STARTTLS, smtp:// neither. Raises ConfigurationInvalid.
+    """
+    try:
+        parts = urlsplit(url)
+        security = _SCHEMES[parts.scheme]
+        port = parts.port or _USUAL_PORTS[security]
+    except (ValueError, KeyError) as error:
+        raise ConfigurationInvalid(
+            "MAILQUEUE_DEFAULT_SMTP_URL cannot be used.",
+            why="It is not of the form smtp://host:port.",
+            fix="Write smtp://, smtp+starttls:// or smtps://, and the login before an @.",
+            field="default_smtp_url",
+        ) from error
+    return NewSmtpConfig(
+        app_id=app_id,
+        name=name,
+        host=parts.hostname or "",
+        port=port,
+        security=security,
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+    )
+
+
+def _found(
+    session: Session, box: SecretBox, query: LiteralString, binds: Mapping[str, Any]
+) -> list[SmtpConfig]:
+    rows = session.cursor(row_factory=dict_row).execute(query, binds).fetchall()
+    return [_config(box, row) for row in rows]
+
+
+def _config(box: SecretBox, row: dict[str, Any]) -> SmtpConfig:
     sealed = row.pop("password_sealed")
     password = None if sealed is None else box.open(sealed, **_place(row["id"], row["app_id"]))
     return SmtpConfig(**row | {"security": Security(row["security"]), "password": password})
 
 
-def _sealed(box: SecretBox, config: SmtpConfig) -> str | None:
+def _sealed(box: SecretBox, config_id: UUID, config: NewSmtpConfig) -> str | None:
     if config.password is None:
         return None
-    return box.seal(config.password, **_place(config.id, config.app_id))
+    return box.seal(config.password, **_place(config_id, config.app_id))
+
+
+def _entry(
+    config: SmtpConfig,
+    author: Author,
+    verb: str,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> AuditEntry:
+    return AuditEntry(
+        app_id=config.app_id,
+        author=author,
+        action=f"smtp_config.{verb}",
+        target_kind="smtp_config",
+        target_id=config.id,
+        before=before,
+        after=after,
+    )
 
 
 def _place(row_id: UUID, app_id: UUID) -> Place:

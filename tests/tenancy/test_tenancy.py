@@ -9,7 +9,7 @@ from app.db.session import Session, tenant_transaction
 from app.errors import Conflict, NotFound, SealBroken
 from app.secretbox import SecretBox
 from app.smtp.connection import Security
-from app.tenancy import apps, email_accounts, queues, smtp_configs
+from app.tenancy import apps, companies, email_accounts, queues, smtp_configs
 from app.tenancy.email_accounts import Limits
 from tests import factories
 from tests.factories import AUTHOR, BOX
@@ -59,14 +59,14 @@ def test_a_wrong_name_without_neighbours_lists_what_there_is(session: Session):
 
 
 def test_companies_are_kept_by_app(session: Session, app: apps.App):
-    made = apps.create_company(session, app.id, "Acme", AUTHOR)
+    made = companies.create(session, app.id, "Acme", AUTHOR)
     other = factories.make_app(session)
-    assert apps.get_company_by_name(session, app.id, "Acme") == made
-    assert apps.list_companies(session, other.id) == []
+    assert companies.get_by_name(session, app.id, "Acme") == made
+    assert companies.list_all(session, other.id) == []
     with pytest.raises(Conflict):
-        apps.create_company(session, app.id, "Acme", AUTHOR)
+        companies.create(session, app.id, "Acme", AUTHOR)
     with pytest.raises(NotFound, match="Did you mean 'Acme'"):
-        apps.get_company_by_name(session, app.id, "acme")
+        companies.get_by_name(session, app.id, "acme")
 
 
 def test_a_queue_is_read_back_as_it_was_made(session: Session, app: apps.App):
@@ -148,11 +148,11 @@ def test_limits_change_and_the_audit_shows_both(session: Session, app: apps.App)
     limits = Limits(hourly_limit=1, min_gap_ms=5_000)
     changed = email_accounts.update_limits(session, account, limits, AUTHOR)
     assert changed == dataclasses.replace(account, hourly_limit=1, min_gap_ms=5_000)
-    query = "SELECT before, after FROM audit_logs WHERE action = 'email_account.limits_changed'"
+    query = "SELECT before, after FROM audit_logs WHERE action = 'email_account.updated'"
     assert session.execute(query).fetchall() == [
         (
-            {"hourly_limit": 10, "daily_limit": None, "min_gap_ms": 0},
-            {"hourly_limit": 1, "daily_limit": None, "min_gap_ms": 5_000},
+            {"hourly_limit": 10, "min_gap_ms": 0},
+            {"hourly_limit": 1, "min_gap_ms": 5_000},
         )
     ]
 
