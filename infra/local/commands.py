@@ -75,7 +75,7 @@ def bench(words: list[str]) -> int:
         services(stack, supervisor) as found,
     ):
         env = _throwaway_environment(stack, found)
-        code = supervisor.complete(fleet.one_shot(("infra.load.campaign", *words), env))
+        code = supervisor.complete(fleet.one_shot(("infra.load.bench", *words), env))
         return _keep_logs_of_failure(stack, code)
 
 

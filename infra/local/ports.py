@@ -64,6 +64,11 @@ def throwaway() -> dict[str, int]:
     return {name: _first_free(_shuffled(), taken) for name in PREFERRED}
 
 
+def free_port() -> int:
+    """Return one free port, at a random place."""
+    return _first_free(_shuffled(), set())
+
+
 def _shuffled() -> Iterator[int]:
     while True:
         yield random.choice(_THROWAWAY)  # noqa: S311 - spreads launchers apart, guards nothing
