@@ -16,7 +16,6 @@ from typing import Any
 
 import click
 
-from actors import runtime
 from app import log
 from app.clock import utc_now
 from app.config import settings
@@ -70,7 +69,6 @@ def main(  # noqa: PLR0913 - one parameter per option
     )
     report = _report_head(stand)
     failed = [name for name in parts or PARTS if not _run(name, stand, report)]
-    runtime.publisher().close()
     path = target or folder / "report.json"
     path.write_text(json.dumps(report, indent=1, default=str) + "\n")
     say(f"every round: {path}")

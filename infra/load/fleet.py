@@ -4,6 +4,7 @@ The clock must not release mail before the run begins, so the bench holds the cl
 until then: the clock stands by, takes over within a second, and the first tick is published here.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -13,11 +14,11 @@ from pathlib import Path
 
 import pika
 
-from actors import runtime
 from app.cli.processes import dramatiq_command
 from app.config import settings
 from app.queueing.messages import encode
 from app.queueing.payloads import TickPayload
+from app.queueing.publisher import BatchPublisher
 from app.queueing.steps import ASSEMBLE, SCHEDULE, SEND
 from app.ticker import leadership
 from infra.load import programs
@@ -88,9 +89,9 @@ class StartingGun:
 
     def fire(self) -> None:
         """Publish the first tick and let the clock lead."""
-        runtime.publisher().publish(
-            [encode("schedule_tick", SCHEDULE.queue, TickPayload(reason="bench"))]
-        )
+        tick = encode("schedule_tick", SCHEDULE.queue, TickPayload(reason="bench"))
+        with contextlib.closing(BatchPublisher(settings().rabbitmq_url)) as publisher:
+            publisher.publish([tick])
         self._is_fired.set()
 
     def _hold(self) -> None:

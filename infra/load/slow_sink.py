@@ -14,6 +14,7 @@ import time
 
 _PROBE = re.compile(rb"^Subject: probe-(\d+)", re.MULTILINE)
 _EHLO = b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n"
+_BYE = b"221 bye\r\n"
 _END = b"\r\n.\r\n"
 _BACKLOG = 512
 
@@ -52,7 +53,7 @@ class Sink(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._transport.write(answers)
-        if answers.startswith(b"221"):
+        if answers.endswith(_BYE):
             self._transport.close()
 
     def _next(self) -> bytes | None:
@@ -76,7 +77,7 @@ class Sink(asyncio.Protocol):
                 self._in_data = True
                 return b"354 go on\r\n"
             case b"QUIT":
-                return b"221 bye\r\n"
+                return _BYE
             case _:
                 return b"250 2.1.0 Ok\r\n"
 

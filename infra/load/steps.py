@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from actors import runtime
+from actors import admission
 from app.assembly.recipients import waiting
 from app.clock import utc_now
 from app.config import settings
@@ -137,7 +137,7 @@ def _with_services(clock: Clock, session: Session, port: int) -> None:
     clock.each("read by assemble", [partial(waiting, session, lot) for lot in lots])
     clock.each("release", [partial(transitions.release, session, lot) for lot in lots])
     request = _request(session, app_id)
-    clock.each("limiter: one Lua call", [partial(runtime.limiter().reserve, request)] * _TIMES)
+    clock.each("limiter: one Lua call", [partial(admission.reserve, request, new_id())] * _TIMES)
     half = len(lots) // 2
     claim = partial(attempts.claim, session, worker="bench")
     clock.each("claim", [partial(claim, ids=lot) for lot in lots[:half]])

@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 from actors import schedule
+from app.assembly.contents import Content
 from app.audit import Author
 from app.campaigns import campaigns, templates
 from app.campaigns.definition import read
@@ -60,7 +61,7 @@ def new_app(session: Session, smtp_port: int) -> UUID:
     )
     for number in range(ACCOUNTS):
         _new_account(session, app.id, number, smtp_port)
-    content = templates.Content(subject=letters.SUBJECT, html=letters.HTML, text=letters.TEXT)
+    content = Content(subject=letters.SUBJECT, html=letters.HTML, text=letters.TEXT)
     templates.save(session, app.id, NAME, content, AUTHOR)
     return app.id
 

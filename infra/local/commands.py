@@ -69,7 +69,7 @@ def test(words: list[str]) -> int:
 
 
 def bench(words: list[str]) -> int:
-    """Measure a campaign at scale on services as durable as production; words go to the bench."""
+    """Measure on services as durable as production; all words go to infra.load.bench."""
     with (
         _throwaway("bench", Life.MEASURED) as (stack, supervisor),
         services(stack, supervisor) as found,
