@@ -4,37 +4,69 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from actors.content import Letter
+from actors.simulated import Rehearsed, follow
 from app.campaigns import sequence
 from app.clock import utc_now
 from app.config import settings
 from app.db.session import Session
-from app.lifecycle import attempts
+from app.lifecycle import attempts, copies
 from app.lifecycle.attempts import Outcome
+from app.lifecycle.states import State
+from app.mail.headers import date_value
 from app.policy import suppression
 from app.privacy import address_hash
 from app.queueing import dead_letters
 from app.queueing.payloads import AssembledMail, SendPayload
 from app.sending import letters
+from app.sending.outcome import Claimed, is_exhausted, is_hard_bounce
+from app.smtp.transaction import Attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exhausted:
-    """A mail that failed although nobody refused it for good: somebody has to look at it."""
+class Done:
+    """One mail of a micro-batch, what its attempt came to and what that makes of it."""
 
     mail: AssembledMail
+    held: Claimed
+    result: Attempt
     outcome: Outcome
-    attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aftermath:
-    """Mails whose recipients do not exist, and mails that get a dead letter."""
+    """Mails whose recipients do not exist, and mails that get a dead letter.
+
+    `copies` are (id, bytes) of mails that an app keeps, `rehearsed` what was only simulated.
+    """
 
     bounced: tuple[AssembledMail, ...] = ()
-    exhausted: tuple[Exhausted, ...] = ()
+    exhausted: tuple[Done, ...] = ()
+    rehearsed: tuple[Rehearsed, ...] = ()
+    copies: tuple[tuple[UUID, bytes], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.bounced or self.exhausted)
+        return bool(self.bounced or self.exhausted or self.rehearsed or self.copies)
+
+
+def of(done: Sequence[Done], letter: Letter) -> Aftermath:
+    """Return what follows from a micro-batch that a server answered."""
+    return Aftermath(
+        bounced=tuple(one.mail for one in done if is_hard_bounce(one.result)),
+        exhausted=tuple(one for one in done if is_exhausted(one.result, one.outcome)),
+        copies=copies_of(done, letter),
+    )
+
+
+def copies_of(done: Sequence[Done], letter: Letter) -> tuple[tuple[UUID, bytes], ...]:
+    """Return what was sent, for an app that keeps it."""
+    if not letter.keeps_content:
+        return ()
+    return tuple(
+        (one.mail.email_id, letter.copy(one.mail.slots, date_value(one.held.first_claimed_at)))
+        for one in done
+        if one.outcome.target is State.SENT
+    )
 
 
 def record(
@@ -42,11 +74,13 @@ def record(
 ) -> None:
     """Record outcomes; suppress who does not exist; bury what is exhausted. A repeat changes nothing."""
     with session.transaction():
-        attempts.record(session, outcomes, payload.chunk_id)
+        moved = attempts.record(session, outcomes, payload.chunk_id)
+        follow(session, payload, [one for one in after.rehearsed if one.email_id in moved])
+        copies.keep(session, payload.app_id, after.copies)
         for mail in after.bounced:
             suppress_bounced(session, payload.app_id, mail)
         for one in after.exhausted:
-            letter = letters.of_mail(payload, one.mail, one.outcome, one.attempt, utc_now())
+            letter = letters.of_mail(payload, one.mail, one.outcome, one.held.attempt, utc_now())
             dead_letters.enter(session, letter)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from actors import runtime
-from actors.content import compiled, sheet_of
+from actors.content import letter, sheet_of
 from actors.declare import lane_actors
 from app.assembly.compose import Compiled, Recipient
 from app.assembly.recipients import Waiting, waiting
@@ -22,6 +22,7 @@ from app.log import Event, logger
 from app.queueing.messages import encode
 from app.queueing.payloads import AssembledMail, AssemblePayload, SendPayload
 from app.queueing.steps import ASSEMBLE, SEND
+from app.sending.simulation import is_suppressed
 
 # A message stays small enough for RabbitMQ to keep many of them in memory.
 _MESSAGE_CHARACTERS = 256_000
@@ -38,18 +39,18 @@ def assemble(payload: AssemblePayload) -> None:
     # What was stopped since its release counts as finished, or it would fill the space in flight.
     chunks.settle(session, payload.chunk_id, len(payload.email_ids) - len(people))
     _hand_back(session, payload, [person.email_id for person in people if person.is_late])
-    content = compiled(session, sheet_of(payload))
+    content = letter(session, sheet_of(payload))
     mails: list[AssembledMail] = []
     suppressed: list[tuple[Waiting, str]] = []
     unrenderable: list[tuple[Waiting, str]] = []
     for person in people:
         if person.is_late:
             continue
-        if person.is_suppressed:
+        if person.is_suppressed or (content.is_simulated and is_suppressed(person.to_email)):
             suppressed.append((person, "the recipient is on the suppression list"))
             continue
         try:
-            mails.append(_assembled(payload, content, person))
+            mails.append(_assembled(payload, content.compiled, person))
         except InputInvalid as error:
             unrenderable.append((person, _reason(error)))
     _stop(session, payload, suppressed, State.SUPPRESSED)

@@ -10,10 +10,10 @@ from uuid import UUID
 import psycopg
 
 from actors import admission, aftermath, runtime
-from actors.aftermath import Aftermath, Exhausted
+from actors.aftermath import Aftermath, Done
+from actors.content import Letter
 from actors.gate import Gate
 from actors.waiting import patiently, sleep
-from app.assembly.compose import Compiled
 from app.clock import utc_now
 from app.db.session import Row, Session
 from app.errors import DependencyUnavailable
@@ -32,8 +32,6 @@ from app.sending.outcome import (
     Claimed,
     asks_to_slow_down,
     decide,
-    is_exhausted,
-    is_hard_bounce,
     poisoned,
 )
 from app.sending.route import Route
@@ -50,13 +48,13 @@ class Delivery:
         self,
         payload: SendPayload,
         route: Route,
-        content: Compiled,
+        letter: Letter,
         read_route: Callable[[], Route],
     ) -> None:
         self.tally: Counter[str] = Counter()
         self._payload = payload
         self._route = route
-        self._content = content
+        self._letter = letter
         self._read_route = read_route
         self._worker = runtime.worker_name()
         self._pending: list[Outcome] = []
@@ -244,8 +242,8 @@ class Delivery:
             key=b"%b %d" % (mail.email_id.hex.encode(), held.fence),
             mail_from=self._route.address.encode(),
             rcpt_to=mail.to.encode(),
-            render=lambda: self._content.join(mail.slots, date),
-            smtputf8=smtputf8_needed(mail.to),
+            render=lambda: self._letter.render(mail.slots, date),
+            smtputf8=self._letter.compiled.is_international or smtputf8_needed(mail.to),
         )
 
     def _settle_from_journal(self, held: Mapping[UUID, Claimed]) -> None:
@@ -264,18 +262,15 @@ class Delivery:
     ) -> None:
         now = utc_now()
         policy = self._route.policy
-        bounced, exhausted = [], []
+        done: list[Done] = []
         for mail, result, event in zip(mails, results, new_ids(len(mails), now), strict=True):
-            outcome = decide(held[mail.email_id], result, policy, now=now, event_id=event)
+            claimed = held[mail.email_id]
+            outcome = decide(claimed, result, policy, now=now, event_id=event)
             self._pending.append(outcome)
             self.tally[outcome.kind] += 1
             EMAILS_FINISHED.labels(outcome.kind).inc()
-            if is_hard_bounce(result):
-                bounced.append(mail)
-            if is_exhausted(result, outcome):
-                attempt = held[mail.email_id].attempt
-                exhausted.append(Exhausted(mail=mail, outcome=outcome, attempt=attempt))
-        self._after = Aftermath(bounced=tuple(bounced), exhausted=tuple(exhausted))
+            done.append(Done(mail=mail, held=claimed, result=result, outcome=outcome))
+        self._after = aftermath.of(done, self._letter)
         self.gate.heard(results)
         self._slow_down(mails, results)
 

@@ -167,7 +167,7 @@ def _chunked(picks: Sequence[Pick], size: int) -> Iterator[Chunk]:
     for p in picks:
         route = (p.app_id, p.queue_id, p.account_id, p.template_version_id)
         suspect = p.email_id if p.starts else None
-        groups[lane_of(p.priority), *route, p.campaign_id, p.step_id, suspect].append(p)
+        groups[lane_of(p.priority), *route, p.campaign_id, p.step_id, p.look, suspect].append(p)
     for group in groups.values():
         for start in range(0, len(group), size):
             yield _chunk(group[start : start + size])
@@ -183,6 +183,7 @@ def _chunk(picks: Sequence[Pick]) -> Chunk:
         queue_id=first.queue_id,
         account_id=first.account_id,
         template_version_id=first.template_version_id,
+        message_id=first.message_id,
         campaign_id=first.campaign_id,
         step_id=first.step_id,
         email_ids=[pick.email_id for pick in picks],

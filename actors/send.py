@@ -7,14 +7,18 @@ is waited for, and nothing that fails after a mail was accepted leads back into 
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from actors import runtime
-from actors.content import compiled, sheet_of
+from actors.content import Letter, letter, sheet_of
 from actors.declare import lane_actors
 from actors.delivery import Delivery
+from actors.files import FILES
+from actors.rehearsal import Rehearsal
 from actors.waiting import patiently
 from app.campaigns import halts
 from app.clock import monotonic_s, utc_now
+from app.db.session import Session
 from app.log import Event, logger
 from app.queueing.payloads import AssembledMail, SendPayload
 from app.queueing.steps import SEND
@@ -33,8 +37,9 @@ def send(payload: SendPayload) -> None:
     """Send one chunk's mails as far as limits and server allow; safe to run twice."""
     session = runtime.session()
     route = _route(payload)
-    content = compiled(session, sheet_of(payload))
-    delivery = Delivery(payload, route, content, lambda: _read_route(payload))
+    content = _with_files(session, payload)
+    courier = Rehearsal if content.is_simulated else Delivery
+    delivery = courier(payload, route, content, lambda: _read_route(payload))
     if payload.campaign_id and halts.halt(
         session, payload.campaign_id, payload.chunk_id, [mail.email_id for mail in payload.mails]
     ):
@@ -47,6 +52,9 @@ def send(payload: SendPayload) -> None:
         reason = "the account, its queue or its app is paused"
         delivery.hold_back(payload.mails, utc_now() + _PAUSED_FOR, reason)
         return
+    if content.is_simulated:
+        _send_lots(payload, route, delivery)
+        return
     with runtime.turnstile().passing(_door(route), _PATIENCE_S) as may_pass:
         if may_pass:
             _send_lots(payload, route, delivery)
@@ -54,6 +62,14 @@ def send(payload: SendPayload) -> None:
             reason = "the SMTP server is slow; other mail goes first"
             delivery.hold_back(payload.mails, utc_now() + _SLOW_FOR, reason)
     logger().debug(Event.CHUNK_SENT, chunk_id=str(payload.chunk_id), **delivery.tally)
+
+
+def _with_files(session: Session, payload: SendPayload) -> Letter:
+    """Return the letter with its files: they wait in PostgreSQL and in this process's cache."""
+    found = letter(session, sheet_of(payload))
+    if not found.files:
+        return found
+    return replace(found, bodies=tuple(FILES.bodies(session, payload.app_id, found.files)))
 
 
 def _send_lots(payload: SendPayload, route: Route, delivery: Delivery) -> None:

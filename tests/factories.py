@@ -153,6 +153,33 @@ def make_step(
     return step["id"]
 
 
+def make_message(session: Session, app_id: UUID, **fields: Any) -> UUID:
+    """A submitted message with content of its own; returns its id."""
+    row = {"id": new_id(), "app_id": app_id, "recipients": 1, **fields}
+    if "template_version_id" not in row:
+        row["template_version_id"] = make_template_version(session, app_id)
+    for name in {"addressing", "headers"} & row.keys():
+        row[name] = Jsonb(row[name])
+    insert(session, "messages", row)
+    return row["id"]
+
+
+def attach(session: Session, app_id: UUID, message_id: UUID, content: bytes, **place: Any) -> UUID:
+    """Attach a file to a message (`place`: columns of message_attachments); returns its id."""
+    file = {
+        "id": new_id(),
+        "app_id": app_id,
+        "content_hash": hashlib.sha256(content).digest(),
+        "content_type": place.pop("content_type", "application/octet-stream"),
+        "size_bytes": len(content),
+        "content": content,
+    }
+    insert(session, "attachments", file)
+    row = {"message_id": message_id, "app_id": app_id, "attachment_id": file["id"]}
+    insert(session, "message_attachments", {"position": 0, "filename": "file.bin"} | row | place)
+    return file["id"]
+
+
 def make_email(session: Session, app_id: UUID, **fields: Any) -> UUID:
     """An e-mail, scheduled and due now unless `fields` say otherwise; returns its id."""
     address = fields.pop("to_email", f"recipient{next(_number)}@example.com")

@@ -7,12 +7,10 @@ Headers, static text, links and MIME structure are encoded here, once. What vari
 variable, a link with variables, or a whole `if` or `for`, encoded per mail between two soft breaks.
 """
 
-import html
-import re
-from collections.abc import Callable, Mapping, Sequence
+import html as markup
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from urllib.parse import quote
 from uuid import UUID
 
 from app.assembly import tree
@@ -24,35 +22,18 @@ from app.assembly.columns import (
     UNSUBSCRIBE_TOKEN,
     Columns,
     Layout,
+    Passage,
+    Value,
 )
 from app.assembly.draft import MAX_SUBJECT, Draft
 from app.assembly.expressions import Scope
+from app.assembly.heading import Identity, header_layout
 from app.assembly.links import Rewriting, rewritten
-from app.assembly.personalise import MAX_OUTPUT, PLAIN, Medium, Page, too_large, writer
-from app.errors import InputInvalid, MessageMalformed, MissingVariables, Unrenderable
+from app.assembly.personalise import MAX_OUTPUT, PLAIN, Medium, Page, Write, too_large, writer
+from app.errors import MessageMalformed, MissingVariables, Unrenderable
 from app.mail import address, headers, mime
+from app.mail.attachments import AttachedFile
 from tracking.rewriting import destination
-
-_BASE = re.compile(r"https?://[A-Za-z0-9._~:/\[\]-]{1,500}")
-_FEEDBACK = re.compile(r"[!-~]{1,255}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who sends a version and how it is tracked. `link_token` signs (destination, link number)."""
-
-    from_address: str
-    from_name: str | None
-    reply_to: str | None
-    tracking_url: str
-    message_id_domain: str
-    track_opens: bool
-    track_clicks: bool
-    unsubscribe: bool
-    link_token: Callable[[str, int], str]
-    unsubscribe_mailto: str | None = None
-    feedback_id: str | None = None
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,28 +48,47 @@ class Recipient:
     variables: Mapping[str, object]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """A version's text and HTML with their slots, for any header: made once per way of tracking."""
+
+    text: Layout
+    html: Layout | None
+    subject: Write
+    columns: tuple[Value | Passage, ...]
+    slots: int
+    links: tuple[tuple[int, str], ...]
+    variables: tuple[str, ...]
+    seed: str
+
+
 class Compiled:
     """A version ready to write mails: immutable, shared by threads.
 
     `links` are (number, destination) of the rewritten links; a destination with variables is given
-    as its source. `variables` are the names the version reads.
+    as its source. `variables` are the names the version reads. `tail` follows the joined mail:
+    bytes, and files by their number; it is empty when no file is attached.
     """
 
     __slots__ = ("_columns", "_pick", "_roomy", "_segments", "_size", "_subject", "_unsubscribe",
-                 "_unsubscribes", "links", "variables")  # fmt: skip
+                 "_unsubscribes", "is_international", "links", "tail", "variables")  # fmt: skip
 
-    def __init__(self, layout: Layout, columns: Columns, draft: Draft, identity: Identity) -> None:
+    def __init__(self, body: Body, identity: Identity, files: Sequence[AttachedFile]) -> None:
+        parts = mime.body(body.text, body.html, files, body.seed)
+        layout = [*header_layout(identity), *parts.layout, *([] if files else parts.tail)]
+        self.tail = tuple(_encoded(piece) for piece in parts.tail) if files else ()
         self._segments, used = _alternating(layout)
         self._pick = itemgetter(*used)
-        self._size = columns.count
+        self._size = body.slots
         # Slots of this many characters together cannot exceed the largest output.
         self._roomy = MAX_OUTPUT // max(used.count(slot) for slot in used)
-        self._columns = columns.finished
-        self._subject = writer(draft.subject, PLAIN)
+        self._columns = body.columns
+        self._subject = body.subject
         self._unsubscribe = identity.tracking_url.rstrip("/") + "/u/"
         self._unsubscribes = UNSUBSCRIBE_TOKEN in used
-        self.links = columns.links
-        self.variables = draft.variables
+        self.is_international = identity.is_international
+        self.links = body.links
+        self.variables = body.variables
 
     def slots(self, recipient: Recipient) -> list[str]:
         """Return the encoded slots of one mail, ASCII but for an SMTPUTF8 address in the first.
@@ -133,6 +133,11 @@ class Compiled:
         out[1::2] = self._pick(slots)
         return f"Date: {date}\r\n{''.join(out)}".encode()
 
+    def whole(self, slots: Sequence[str], date: str, files: Sequence[bytes]) -> bytes:
+        """Return the message with its files: `files[n]` is the encoded body of the n-th."""
+        tail = (files[piece] if isinstance(piece, int) else piece for piece in self.tail)
+        return b"".join((self.join(slots, date), *tail))
+
     def _subject_line(self, scope: Scope, missing: list[str]) -> str:
         page = Page(missing)
         self._subject(scope, page)
@@ -172,17 +177,26 @@ def _alternating(layout: Layout) -> tuple[list[str], list[int]]:
     return segments, used
 
 
-def compile_version(draft: Draft, identity: Identity) -> Compiled:
+def compile_version(
+    draft: Draft, identity: Identity, files: Sequence[AttachedFile] = ()
+) -> Compiled:
     """Return a version ready to write mails; raises InputInvalid when the identity cannot be written.
 
     Takes milliseconds, signs each fixed link once. The result depends on nothing but its arguments.
     """
+    return Compiled(compile_body(draft, identity), identity, files)
+
+
+def compile_body(draft: Draft, identity: Identity) -> Body:
+    """Return what the bodies of a version's mails share; nearly all of the time goes here.
+
+    Of the identity it depends on what tracks: the URL, the switches and `link_token`.
+    """
     columns = Columns()
-    base = _base(identity)
+    base = identity.base
     text = columns.part(draft.text, "text", PLAIN, f"{base}/u/")
-    if draft.html is None:
-        body = mime.single(text)
-    else:
+    html = None
+    if draft.html is not None:
         rewriting = Rewriting(base=base, link_token=identity.link_token)
         tracked = rewritten(
             draft.html,
@@ -191,66 +205,28 @@ def compile_version(draft: Draft, identity: Identity) -> Compiled:
             track_opens=identity.track_opens,
         )
         columns.links = tuple(rewriting.links)
-        markup = columns.part(tracked, "html", _html_medium(base, identity), f"{base}/u/")
-        body = mime.alternative(text, markup, mime.boundary(repr(draft.subject), draft.html))
-    return Compiled([*_header_layout(identity, base), *body], columns, draft, identity)
+        html = columns.part(tracked, "html", _html_medium(base, identity), f"{base}/u/")
+    return Body(
+        text=text,
+        html=html,
+        subject=writer(draft.subject, PLAIN),
+        columns=columns.finished,
+        slots=columns.count,
+        links=columns.links,
+        variables=draft.variables,
+        seed=f"{draft.subject!r}\0{draft.html}",
+    )
+
+
+def _encoded(piece: str | int) -> bytes | int:
+    return piece.encode() if isinstance(piece, str) else piece
 
 
 def _html_medium(base: str, identity: Identity) -> Medium:
     def href(url: str, number: int, scope: Scope) -> str:
         target = destination(url)
         if target is None:
-            return html.escape(url)
+            return markup.escape(url)
         return f"{base}/c/{scope[tree.TOKEN]}/{identity.link_token(target, number)}"
 
-    return Medium(escape=html.escape, href=href)
-
-
-def _header_layout(identity: Identity, base: str) -> Layout:
-    """Return the header lines up to the MIME headers; Date comes before them."""
-    sender = headers.mailbox(identity.from_name, _mailbox_of(identity.from_address, "from_address"))
-    layout: Layout = [f"From: {sender}\r\nTo: ", TO, "\r\n"]
-    if identity.reply_to:
-        layout.append(f"Reply-To: {_mailbox_of(identity.reply_to, 'reply_to')}\r\n")
-    domain = _mailbox_of(f"x@{identity.message_id_domain}", "message_id_domain")[2:]
-    layout += ["Message-ID: <", MAIL_ID, f"@{domain}>\r\nSubject: ", SUBJECT, "\r\n"]
-    if identity.unsubscribe:
-        layout += [f"List-Unsubscribe: <{base}/u/", UNSUBSCRIBE_TOKEN, f">{_mailto(identity)}\r\n"]
-        layout.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n")
-    if identity.feedback_id:
-        if _FEEDBACK.fullmatch(identity.feedback_id) is None:
-            raise _unusable("feedback_id", identity.feedback_id, "It is no short plain text.")
-        layout.append(f"Feedback-ID: {identity.feedback_id}\r\n")
-    layout += [
-        f"{name}: {headers.check_header(name, value)}\r\n" for name, value in identity.headers
-    ]
-    return layout
-
-
-def _mailto(identity: Identity) -> str:
-    if not identity.unsubscribe_mailto:
-        return ""
-    mailbox = _mailbox_of(identity.unsubscribe_mailto, "unsubscribe_mailto")
-    return f", <mailto:{quote(mailbox, safe='@+')}>"
-
-
-def _base(identity: Identity) -> str:
-    """Return the start of tracking links; it goes into attributes and headers as it is."""
-    if _BASE.fullmatch(identity.tracking_url) is None:
-        raise _unusable("tracking_url", identity.tracking_url, "It is no plain http(s) URL.")
-    return identity.tracking_url.rstrip("/")
-
-
-def _mailbox_of(mailbox: str, field: str) -> str:
-    if not address.is_safe(mailbox):
-        raise _unusable(field, mailbox, "It is no normalised address.")
-    return mailbox
-
-
-def _unusable(field: str, value: str, why: str) -> InputInvalid:
-    return InputInvalid(
-        f"{value[:80]!r} cannot be written into a mail.",
-        why=why,
-        fix="Correct the sender account.",
-        field=field,
-    )
+    return Medium(escape=markup.escape, href=href)

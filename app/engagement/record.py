@@ -82,8 +82,7 @@ def record(session: Session, hits: Sequence[Hit]) -> Recorded:
     mails = _mails(session, {hit.email_id for hit in hits})
     known = [hit for hit in hits if hit.email_id in mails]
     judged = _judged(session, known, mails)
-    stored = set(events.append(session, _events(judged)))
-    events.count(session, _deltas(judged, stored))
+    stored = _stored(session, judged)
     unsubscribed = tuple(_unsubscribed(judged, stored))
     suppression.add_all(session, (_suppression(person) for person in unsubscribed))
     return Recorded(
@@ -92,6 +91,27 @@ def record(session: Session, hits: Sequence[Hit]) -> Recorded:
         dropped=len(hits) - len(known),
         unsubscribed=unsubscribed,
     )
+
+
+def rehearse(session: Session, hits: Sequence[Hit]) -> None:
+    """Store simulated hits as a person's and count what is new; nobody is suppressed for them."""
+    mails = _mails(session, {hit.email_id for hit in hits})
+    human = Judgement(verdict=Verdict.HUMAN, rule="simulated")
+    _stored(
+        session,
+        [
+            _Judged(mail=mails[hit.email_id], hit=hit, at=time_of(hit), judgement=human)
+            for hit in hits
+            if hit.email_id in mails
+        ],
+    )
+
+
+def _stored(session: Session, judged: Sequence[_Judged]) -> set[tuple[UUID, UUID]]:
+    """Append the events of hits, count the new ones and return their keys."""
+    stored = set(events.append(session, _events(judged)))
+    events.count(session, _deltas(judged, stored))
+    return stored
 
 
 _MAILS = """

@@ -11,6 +11,7 @@ import email.errors
 import email.header
 import email.utils
 import re
+from collections.abc import Iterable, Mapping
 
 from app.errors import InputInvalid
 
@@ -23,6 +24,16 @@ _DENIED = frozenset(
     }
 )  # fmt: skip
 _DENIED_PREFIXES = ("dkim-", "arc-", "mime-", "content-", "list-unsubscribe", "resent-")
+# What an app may set besides X-...: threads, and what describes a mail without steering it.
+_ALLOWED = frozenset(
+    {
+        "in-reply-to", "references", "importance", "priority", "sensitivity", "precedence",
+        "auto-submitted", "keywords", "comments", "organization", "list-id", "list-help",
+        "list-archive", "list-owner", "list-post", "list-subscribe",
+    }
+)  # fmt: skip
+_MOST_HEADERS = 30
+_MOST_CHARACTERS = 8_192
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/^_`{|}~ -]{1,200}")
 _ONE_LINE = 900  # leaves room under RFC 5322's 998 for the name
 # "Subject: " and one word of 39 bytes stay within RFC 2047's 76 characters a line.
@@ -46,6 +57,34 @@ def check_header(name: str, value: str) -> str:
     if len(value) >= _ONE_LINE:
         raise _refused(name, f"Its value has more than {_ONE_LINE - 1} characters.")
     return unstructured(value)
+
+
+def check_custom_headers(headers: Mapping[str, object]) -> dict[str, str]:
+    """Return an app's own headers as they were given; raises InputInvalid for the first refused.
+
+    Allowed are X- names and a list that cannot redirect, forge or unsubscribe: at most 30, 8,192
+    characters in all, each name once whatever its case, one line each. The field names the header.
+    """
+    if len(headers) > _MOST_HEADERS:
+        raise _unfit("headers", f"A message has at most {_MOST_HEADERS} headers of its own.")
+    checked: dict[str, str] = {}
+    for name, value in headers.items():
+        if not isinstance(value, str):
+            raise _refused(name, "Its value is no text.")
+        check_header(name, value)
+        lowered = name.lower()
+        if not lowered.startswith("x-") and lowered not in _ALLOWED:
+            raise _refused(name, "Only X- names and a list of harmless ones may be set.")
+        if lowered in {known.lower() for known in checked}:
+            raise _refused(name, "It is given twice.")
+        checked[name] = value
+    if sum(len(name) + len(value) for name, value in checked.items()) > _MOST_CHARACTERS:
+        raise _unfit("headers", f"They have more than {_MOST_CHARACTERS} characters.")
+    return checked
+
+
+def _unfit(field: str, why: str) -> InputInvalid:
+    return InputInvalid("The headers are refused.", why=why, fix="Send fewer.", field=field)
 
 
 def _refused(name: str, why: str) -> InputInvalid:
@@ -108,6 +147,11 @@ def mailbox(name: str | None, address: str) -> str:
         escaped = line.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}" <{address}>'
     return f"{encoded_words(line)}\r\n <{address}>"
+
+
+def mailboxes(people: Iterable[tuple[str | None, str]]) -> str:
+    """Return (name, address) pairs as the value of To or Cc, each on a line of its own."""
+    return ",\r\n ".join(mailbox(name, address) for name, address in people)
 
 
 def date_value(moment: dt.datetime) -> str:

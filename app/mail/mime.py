@@ -8,6 +8,9 @@ import binascii
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.mail.attachments import AttachedFile, file_head
 
 SOFT_BREAK = "=\r\n"
 # A value quoted-printable and HTML both leave alone; short enough for one line.
@@ -68,18 +71,49 @@ def part_head(subtype: str) -> str:
     )
 
 
-def single(text: Sequence[str | int]) -> list[str | int]:
-    """Return MIME headers and body of a mail that is only text; integers are slots."""
-    return ["MIME-Version: 1.0\r\n" + part_head("plain"), *text, "\r\n"]
+def _opened(subtype: str, mark: str) -> str:
+    """Return the header of a multipart up to the head of its first part."""
+    kind = '; type="text/html"' if subtype == "related" else ""
+    return f'Content-Type: multipart/{subtype}; boundary="{mark}"{kind}\r\n\r\n--{mark}\r\n'
 
 
-def alternative(text: Sequence[str | int], html: Sequence[str | int], mark: str) -> list[str | int]:
-    """Return MIME headers and body with both parts, the richer one last (RFC 2046, 5.1.4)."""
-    head = f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary="{mark}"\r\n\r\n'
-    return [
-        f"{head}--{mark}\r\n{part_head('plain')}",
-        *text,
-        f"\r\n--{mark}\r\n{part_head('html')}",
-        *html,
-        f"\r\n--{mark}--\r\n",
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """MIME headers and body up to the last slot (integers), and what follows: text, file numbers."""
+
+    layout: list[str | int]
+    tail: list[str | int]
+
+
+def body(
+    text: Sequence[str | int],
+    html: Sequence[str | int] | None,
+    files: Sequence[AttachedFile],
+    seed: str,
+) -> Body:
+    """Return the parts in one another: mixed(alternative(text, related(html, inline files)), files).
+
+    The richer of two texts comes last (RFC 2046, 5.1.4). Inline files stand beside the HTML that names them (RFC 2387); without HTML all are attached.
+    A container with one part is left out. `seed` fixes the boundaries.
+    """
+    inline = [n for n, file in enumerate(files) if file.is_inline and html is not None]
+    attached = [n for n in range(len(files)) if n not in inline]
+    mixed, both, related = (boundary(kind, seed) for kind in ("mixed", "alternative", "related"))
+    head = "MIME-Version: 1.0\r\n" + (_opened("mixed", mixed) if attached else "")
+    tail: list[str | int] = []
+    if html is None:
+        layout = [head + part_head("plain"), *text]
+    else:
+        layout = [f"{head}{_opened('alternative', both)}{part_head('plain')}", *text]
+        around = _opened("related", related) if inline else ""
+        layout += [f"\r\n--{both}\r\n{around}{part_head('html')}", *html]
+        tail = [*_files(inline, files, related), f"\r\n--{both}--"]
+    return Body(layout=layout, tail=[*tail, *_files(attached, files, mixed), "\r\n"])
+
+
+def _files(numbers: Sequence[int], files: Sequence[AttachedFile], mark: str) -> list[str | int]:
+    """Return files as the last parts of a multipart, with its end; nothing when there is none."""
+    parts: list[str | int] = []
+    for number in numbers:
+        parts += [f"\r\n--{mark}\r\n{file_head(files[number])}", number]
+    return [*parts, f"\r\n--{mark}--"] if parts else []

@@ -26,7 +26,10 @@ class TickPayload(Payload):
 
 
 class ChunkPayload(Payload):
-    """What all mails of one chunk share. `chunk_id` is their row in released_chunks."""
+    """What all mails of one chunk share. `chunk_id` is their row in released_chunks.
+
+    `message_id` names a submitted message: theirs, or one that looks the same but for recipients.
+    """
 
     chunk_id: UUID
     lane: Lane
@@ -34,6 +37,7 @@ class ChunkPayload(Payload):
     queue_id: UUID
     account_id: UUID
     template_version_id: UUID
+    message_id: UUID | None = None
     campaign_id: UUID | None = None
     step_id: UUID | None = None
 

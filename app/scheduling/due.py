@@ -43,7 +43,10 @@ class DueAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pick:
-    """One due e-mail, locked by this transaction, with what decides its way."""
+    """One due e-mail, locked by this transaction, with what decides its way.
+
+    Mails whose messages have one `look` differ in their recipients only.
+    """
 
     email_id: UUID
     app_id: UUID
@@ -59,6 +62,8 @@ class Pick:
     expires_at: dt.datetime | None
     to_domain: str
     starts: int
+    message_id: UUID | None = None
+    look: str | None = None
 
 
 # Distinct (account, priority) pairs that hold scheduled mail, by skipping through emails_due: two
@@ -118,10 +123,22 @@ def limited_queues(session: Session, app_ids: Sequence[UUID]) -> dict[UUID, int]
     return dict(session.execute(query, (list(app_ids),)).fetchall())
 
 
+# What a message's mails have in common with those of another message: all that its row says, but
+# for the one recipient in To, who stands in the e-mail, too. Files make a message one of its kind.
+_LOOK = """
+SELECT CASE WHEN EXISTS (SELECT FROM message_attachments a WHERE a.message_id = m.id)
+  THEN m.id::text
+  ELSE md5(concat_ws(chr(1), m.is_simulated, coalesce(m.tracks_opens, true),
+    coalesce(m.tracks_clicks, true), m.unsubscribe, m.headers,
+    CASE WHEN m.recipients = 1 AND coalesce(m.addressing->'cc', '[]') = '[]'
+        AND jsonb_array_length(coalesce(m.addressing->'to', '[]')) <= 1
+      THEN m.addressing - 'to' ELSE m.addressing END)) END
+FROM messages m WHERE m.id = w.message_id"""
+
 # Priority over everything, then round-robin over apps; an account gets at most its room.
-_PICK = """
-SELECT id, app_id, queue_id, account_id, template_version_id, campaign_id, step_id, lead_id, priority,
-       due_at, window_closes_at, expires_at, to_domain, starts
+_PICK = f"""
+SELECT id, app_id, queue_id, account_id, template_version_id, campaign_id, step_id, lead_id,
+       message_id, ({_LOOK}), priority, due_at, window_closes_at, expires_at, to_domain, starts
 FROM (
   SELECT q.*, a.room,
     row_number() OVER (PARTITION BY q.account_id ORDER BY q.priority DESC, q.due_at, q.id) AS slot,
@@ -129,11 +146,11 @@ FROM (
   FROM unnest(%(accounts)s::uuid[], %(priorities)s::int[], %(rooms)s::int[])
        AS a(account_id, priority, room)
   CROSS JOIN LATERAL (
-    SELECT id, app_id, queue_id, account_id, template_version_id, campaign_id, step_id, lead_id, priority,
-           due_at, window_closes_at, expires_at, to_domain, starts
+    SELECT id, app_id, queue_id, account_id, template_version_id, campaign_id, step_id, lead_id,
+           message_id, priority, due_at, window_closes_at, expires_at, to_domain, starts
     FROM emails WHERE account_id = a.account_id AND priority = a.priority AND due_at <= now()
     ORDER BY due_at, id LIMIT a.room FOR UPDATE SKIP LOCKED) q) w
-WHERE slot <= room ORDER BY priority DESC, turn, app_id LIMIT %(limit)s"""
+WHERE slot <= room ORDER BY priority DESC, turn, app_id LIMIT %(limit)s"""  # noqa: S608 - constants
 
 
 def pick(
@@ -165,12 +182,14 @@ def pick(
             campaign_id=r[5],
             step_id=r[6],
             lead_id=r[7],
-            priority=r[8],
-            due_at=r[9],
-            window_closes_at=r[10],
-            expires_at=r[11],
-            to_domain=r[12],
-            starts=r[13],
+            message_id=r[8],
+            look=r[9],
+            priority=r[10],
+            due_at=r[11],
+            window_closes_at=r[12],
+            expires_at=r[13],
+            to_domain=r[14],
+            starts=r[15],
         )
         for r in session.execute(_PICK, binds).fetchall()
     ]

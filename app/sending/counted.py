@@ -10,7 +10,9 @@ from uuid import UUID
 from app.db.session import Session, one
 from app.policy.limits import Usage
 
-_KINDS = "('sent', 'failed', 'deferred', 'unknown')"
+# Simulated attempts are counted twice, as what they came to and as simulated: no limit sees them.
+_KINDS = "('sent', 'failed', 'deferred', 'unknown', 'simulated')"
+_N = "CASE kind WHEN 'simulated' THEN -n ELSE n END"
 _OPEN = """
   SELECT date_trunc('minute', now()), count(*)::int FROM emails
   WHERE status = 'sending' AND id = ANY(ARRAY(
@@ -20,11 +22,11 @@ _OPEN = """
 # 25 hours hold the rolling hour and the whole UTC day (index email_stats_key).
 _RECENT = f"""
 SELECT minute, sum(n)::int FROM (
-  SELECT minute, n FROM email_stats
+  SELECT minute, {_N} FROM email_stats
   WHERE app_id = %(app)s AND minute > now() - interval '25 hours' AND account_id = %(account)s
     AND kind IN {_KINDS}
   UNION ALL
-  SELECT date_trunc('minute', at), n FROM email_stat_deltas
+  SELECT date_trunc('minute', at), {_N} FROM email_stat_deltas
   WHERE account_id = %(account)s AND kind IN {_KINDS}
   UNION ALL {_OPEN.format(of="account_id = %(account)s")}) attempts (minute, n)
 GROUP BY 1 HAVING sum(n) > 0 ORDER BY 1"""  # noqa: S608 - constants
@@ -37,10 +39,10 @@ SELECT (extract(epoch FROM max(today)) / 86400)::int,
 FROM (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
              date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC') t (today, month)
 LEFT JOIN LATERAL (
-  SELECT minute, n FROM email_stats
+  SELECT minute, {_N} FROM email_stats
   WHERE app_id = %(app)s AND minute >= month AND kind IN {_KINDS}
   UNION ALL
-  SELECT date_trunc('minute', at), n FROM email_stat_deltas
+  SELECT date_trunc('minute', at), {_N} FROM email_stat_deltas
   WHERE app_id = %(app)s AND at >= month AND kind IN {_KINDS}
   UNION ALL {_OPEN.format(of="app_id = %(app)s")}) attempts (minute, n) ON true"""  # noqa: S608 - constants
 

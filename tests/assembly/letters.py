@@ -6,8 +6,9 @@ import email.policy
 import re
 import uuid
 
-from app.assembly.compose import Identity, Recipient, compile_version
+from app.assembly.compose import Recipient, compile_version
 from app.assembly.draft import parse
+from app.assembly.heading import Identity
 from tracking.tokens import TokenKeys
 
 APP = uuid.UUID(int=7)
@@ -23,7 +24,6 @@ def identity(**changes):
     facts = {
         "from_address": "news@sender.example",
         "from_name": "Sender",
-        "reply_to": None,
         "tracking_url": BASE,
         "message_id_domain": "sender.example",
         "track_opens": False,
@@ -46,8 +46,8 @@ def recipient(variables=None, **changes):
     return Recipient(**(facts | changes))
 
 
-def compiled(html=None, text=None, subject="Subject", **changes):
-    return compile_version(parse(subject, html, text), identity(**changes))
+def compiled(html=None, text=None, subject="Subject", files=(), **changes):
+    return compile_version(parse(subject, html, text), identity(**changes), files)
 
 
 def written(version, variables=None, **changes):

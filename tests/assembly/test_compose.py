@@ -49,7 +49,7 @@ def full(**changes):
         "<p>{{ a }}</p>",
         subject="{{ a }}",
         **{
-            "reply_to": "reply@sender.example",
+            "reply_to": ("reply@sender.example",),
             "unsubscribe": True,
             "unsubscribe_mailto": "leave@sender.example",
             "feedback_id": "c1:app:mailqueue",
@@ -82,7 +82,7 @@ def test_no_sender_name_can_add_a_header(name):
     "changes",
     [
         {"from_address": "a@b.example\r\nBcc: x@y.example"},
-        {"reply_to": "a@b.example>, <x@y.example"},
+        {"reply_to": ("a@b.example>, <x@y.example",)},
         {"unsubscribe_mailto": "a b@c.example"},
         {"message_id_domain": "x>\r\nBcc: a@b.example"},
         {"tracking_url": "javascript:alert(1)"},

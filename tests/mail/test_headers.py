@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InputInvalid
-from app.mail.headers import check_header, date_value, mailbox, unstructured
+from app.mail.headers import (
+    check_custom_headers,
+    check_header,
+    date_value,
+    mailbox,
+    mailboxes,
+    unstructured,
+)
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=300)
 INJECTION = "=?utf-8?q?hello=0D=0ABcc:_evil@example.com?="
@@ -99,3 +106,48 @@ def test_a_date_is_written_as_rfc_5322_wants():
     moment = dt.datetime(2026, 11, 21, 20, 0, tzinfo=dt.UTC)
 
     assert date_value(moment) == "Sat, 21 Nov 2026 20:00:00 +0000"
+
+
+def test_own_and_harmless_headers_are_allowed_as_they_were_given():
+    given = {"X-Order-Id": "7", "In-Reply-To": "<a@b.example>", "x-city": "Zürich"}
+
+    assert check_custom_headers(given) == given
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["From", "to", "CC", "Bcc", "Subject", "Date", "Message-ID", "Sender", "Reply-To",
+     "Return-Path", "Received", "DKIM-Signature", "MIME-Version", "Content-Type",
+     "List-Unsubscribe", "List-Unsubscribe-Post", "Feedback-ID", "Resent-To", "ARC-Seal",
+     "Disposition-Notification-To", "X Y", "X-A:", "X-Ä", "", "X-A\r\nBcc"],
+)  # fmt: skip
+def test_a_header_that_steers_the_mail_is_refused_by_its_name(name):
+    with pytest.raises(InputInvalid) as refused:
+        check_custom_headers({"X-Fine": "1", name: "a@b.example"})
+    assert refused.value.field == f"headers.{name}"
+
+
+@pytest.mark.parametrize("value", ["a\r\nBcc: x@y.example", "a\0", INJECTION, "x" * 900, 7, None])
+def test_a_value_that_is_no_line_is_refused(value):
+    with pytest.raises(InputInvalid):
+        check_custom_headers({"X-A": value})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {f"X-{n}": "a" for n in range(31)},
+        {f"X-{n}": "a" * 800 for n in range(11)},
+        {"X-A": "1", "x-a": "2"},
+    ],
+)
+def test_too_many_headers_are_refused(headers):
+    with pytest.raises(InputInvalid):
+        check_custom_headers(headers)
+
+
+@given(st.lists(st.tuples(st.none() | TEXT, st.just("a@b.example")), min_size=1, max_size=9))
+def test_a_list_of_people_reads_back(people):
+    found = read_back("To", mailboxes(people))
+
+    assert [one.addr_spec for one in found.addresses] == ["a@b.example"] * len(people)
