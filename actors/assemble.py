@@ -26,6 +26,8 @@ from app.sending.simulation import is_suppressed
 
 # A message stays small enough for RabbitMQ to keep many of them in memory.
 _MESSAGE_CHARACTERS = 256_000
+# Where a message's own header says something that no mail can carry.
+_OF_MESSAGE = ("headers.", "to", "cc", "reply_to")
 
 
 def assemble(payload: AssemblePayload) -> None:
@@ -39,7 +41,13 @@ def assemble(payload: AssemblePayload) -> None:
     # What was stopped since its release counts as finished, or it would fill the space in flight.
     chunks.settle(session, payload.chunk_id, len(payload.email_ids) - len(people))
     _hand_back(session, payload, [person.email_id for person in people if person.is_late])
-    content = letter(session, sheet_of(payload))
+    try:
+        content = letter(session, sheet_of(payload))
+    except InputInvalid as error:
+        if not _is_of_message(payload, error):
+            raise
+        _stop(session, payload, [(person, _reason(error)) for person in people], State.FAILED)
+        return
     mails: list[AssembledMail] = []
     suppressed: list[tuple[Waiting, str]] = []
     unrenderable: list[tuple[Waiting, str]] = []
@@ -56,6 +64,11 @@ def assemble(payload: AssemblePayload) -> None:
     _stop(session, payload, suppressed, State.SUPPRESSED)
     _stop(session, payload, unrenderable, State.FAILED)
     _hand_on(payload, mails)
+
+
+def _is_of_message(payload: AssemblePayload, error: InputInvalid) -> bool:
+    """Tell whether a submitted message itself cannot be written: no retry would change that."""
+    return payload.message_id is not None and (error.field or "").startswith(_OF_MESSAGE)
 
 
 def _hand_back(session: Session, payload: AssemblePayload, late: Sequence[UUID]) -> None:

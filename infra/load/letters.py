@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
-from app.assembly.compose import Compiled, Identity, Recipient, compile_version
+from app.assembly.compose import Compiled, Recipient, compile_version
 from app.assembly.draft import parse
+from app.assembly.heading import Identity
 from app.clock import utc_now
 from app.ids import new_id
 from app.mail.headers import date_value
@@ -87,7 +88,6 @@ def content(keys: TokenKeys, app_id: UUID) -> Compiled:
     identity = Identity(
         from_address=SENDER,
         from_name="Sender",
-        reply_to=None,
         tracking_url=TRACKING_URL,
         message_id_domain="sender.example.org",
         track_opens=True,

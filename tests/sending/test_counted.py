@@ -48,6 +48,13 @@ def test_attempts_count_whatever_became_of_them(session, sender):
     assert sum(recent_attempts(session, *sender).values()) == 8
 
 
+def test_simulated_attempts_count_for_no_limit(session, sender):
+    for kind, n in (("sent", 5), ("simulated", 3)):
+        tried(session, sender, kind, n)
+    found = usage(session, sender[0])
+    assert (sum(recent_attempts(session, *sender).values()), found.today) == (2, 2)
+
+
 def test_folding_changes_no_count(session, sender):
     tried(session, sender, "sent", 5)
     before = recent_attempts(session, *sender), usage(session, sender[0])
