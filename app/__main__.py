@@ -28,7 +28,12 @@ _COMMANDS = {
     "app": Entry(target="app.cli.apps:app_", summary="Tenants: create, list."),
     "user": Entry(target="app.cli.users:user", summary="People: create, list, disable, password."),
     "account": Entry(
-        target="app.cli.accounts:account", summary="Senders: create, test, list, limits."
+        target="app.cli.accounts:account",
+        summary="Senders: create, test, list, limits, pause, resume.",
+    ),
+    "limits": Entry(
+        target="app.cli.limits:limits",
+        summary="How fast mail may go: show, set app|queue|account|domain.",
     ),
     "template": Entry(
         target="app.cli.templates:template", summary="Templates: save, check, list, show."

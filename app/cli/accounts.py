@@ -1,5 +1,6 @@
 """`mailqueue account`: sender identities, the servers they send through, and their limits."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict, Unpack
@@ -226,6 +227,30 @@ def limits(app_name: str | None, address: str, **given: Unpack[LimitOptions]) ->
         if said:
             found = email_accounts.update_limits(session, found, _merged(found, said), CLI)
     printer().show([facts_of(found)], _listed)
+
+
+@account.command()
+@app_option
+@click.argument("address")
+def pause(app_name: str | None, address: str) -> None:
+    """Let an account send nothing until it is resumed."""
+    with database() as session:
+        found = email_accounts.get_by_address(session, chosen_app(session, app_name).id, address)
+        wanted = dataclasses.replace(found, status="paused")
+        paused = email_accounts.update(session, wanted, CLI)
+    printer().show([facts_of(paused)], _listed)
+
+
+@account.command()
+@app_option
+@click.argument("address")
+def resume(app_name: str | None, address: str) -> None:
+    """Let a paused account send again."""
+    with database() as session:
+        found = email_accounts.get_by_address(session, chosen_app(session, app_name).id, address)
+        wanted = dataclasses.replace(found, status="active")
+        resumed = email_accounts.update(session, wanted, CLI)
+    printer().show([facts_of(resumed)], _listed)
 
 
 def _merged(found: Account, said: Mapping[str, Any]) -> Limits:

@@ -70,6 +70,21 @@ def hold_back(
     return session.execute(_HOLD_BACK, binds).rowcount
 
 
+_ASK_AGAIN = """
+UPDATE emails SET due_at = now(), reason = 'limits changed'
+WHERE account_id = ANY(ARRAY(SELECT id FROM email_accounts
+    WHERE app_id = %(app)s AND (%(account)s::uuid IS NULL OR id = %(account)s)))
+  AND due_at > now() AND due_at < 'infinity' AND starts_with(reason, 'limit ')"""
+
+
+def ask_again(session: Session, app_id: UUID, account_id: UUID | None = None) -> int:
+    """Let mails that a limit keeps back ask it again now, because it changed (index emails_due).
+
+    Of one account, or of all accounts of the app.
+    """
+    return session.execute(_ASK_AGAIN, {"app": app_id, "account": account_id}).rowcount
+
+
 _REVIVE = f"""
 UPDATE emails SET status = 'scheduled', due_at = now(), attempt = 0, starts = 0, reason = %(reason)s
 WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND status = ANY(%(sources)s)

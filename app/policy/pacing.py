@@ -14,7 +14,8 @@ from psycopg.rows import class_row
 
 from app.audit import AuditEntry, Author, record
 from app.db.session import Session, one
-from app.errors import NotFound
+from app.errors import InputInvalid, NotFound
+from app.mail.address import ascii_domain
 from app.policy import throttle
 from app.policy.throttle import Pace, Pacing
 
@@ -36,6 +37,8 @@ class Override:
     connections: int | None = None
     until: dt.datetime | None = None
 
+
+MOST = 1_000_000  # mails a minute, connections
 
 _COLUMNS = (
     "per_minute, connections, slowed_at, override_per_minute, override_connections, override_until"
@@ -113,7 +116,8 @@ def _slowed_binds(after: Pacing, reply: str) -> dict[str, Any]:
 def override(
     session: Session, app_id: UUID, domain: str, wanted: Override, author: Author
 ) -> DomainPacing:
-    """Set or end a person's pace for a domain of an app; audited. Values must be positive."""
+    """Set or end a person's pace for a domain of an app; audited. Raises InputInvalid."""
+    domain = _checked_domain(domain, wanted)
     binds = {
         "app": app_id,
         "domain": domain,
@@ -133,6 +137,26 @@ def override(
         session.execute(_OVERRIDE, binds)
         record(session, entry)
         return get(session, app_id, domain)
+
+
+def _checked_domain(domain: str, wanted: Override) -> str:
+    for name in ("per_minute", "connections"):
+        value = getattr(wanted, name)
+        if value is not None and not 1 <= value <= MOST:
+            raise InputInvalid(
+                f"{name} cannot be {value}.", why=f"It must be from 1 to {MOST:,}.", field=name
+            )
+    try:
+        found = ascii_domain(domain.strip().removesuffix("."))
+    except UnicodeError:
+        found = ""
+    if "." not in found or "@" in found or not found.isprintable() or " " in found:
+        raise InputInvalid(
+            f"{domain[:80]!r} is not a domain.",
+            fix="Write it as it stands behind the @, such as example.com.",
+            field="domain",
+        )
+    return found.lower()
 
 
 def get(session: Session, app_id: UUID, domain: str) -> DomainPacing:

@@ -15,6 +15,7 @@ from app.audit import AuditEntry, Author, note_change, record
 from app.db.session import Session, one
 from app.errors import InputInvalid, NotFound
 from app.ids import new_id
+from app.lifecycle import transitions
 from app.tenancy import checks, queues
 
 DEFAULT_QUEUE = "default"
@@ -129,6 +130,7 @@ def update(session: Session, changed: App, author: Author) -> App:
         before = dataclasses.asdict(get(session, changed.id))
         session.execute(_UPDATE, fields | {"settings": Jsonb(checked.settings)})
         note_change(session, _entry(changed.id, author, "app.updated"), before, fields)
+        transitions.ask_again(session, changed.id)
         return get(session, changed.id)
 
 

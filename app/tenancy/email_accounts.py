@@ -13,6 +13,7 @@ from app.audit import AuditEntry, Author, note_change, record
 from app.db.session import Session, one
 from app.errors import Conflict, InputInvalid, NotFound
 from app.ids import new_id
+from app.lifecycle import transitions
 from app.tenancy import checks, smtp_configs
 
 LIMITS = range(1, 10_000_001)
@@ -189,6 +190,7 @@ def update(session: Session, changed: Account, author: Author) -> Account:
         session.execute(_UPDATE, fields)
         entry = _entry(changed, author, "email_account.updated", None, {})
         note_change(session, entry, before, fields)
+        transitions.ask_again(session, changed.app_id, changed.id)
         return get(session, changed.app_id, changed.id)
 
 

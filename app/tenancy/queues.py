@@ -14,6 +14,7 @@ from app.audit import AuditEntry, Author, note_change, record
 from app.db.session import Session, one
 from app.errors import InputInvalid, NotFound
 from app.ids import new_id
+from app.lifecycle import transitions
 from app.tenancy import checks
 
 PRIORITIES = range(1, 11)
@@ -152,6 +153,7 @@ def update(session: Session, changed: Queue, author: Author) -> Queue:
         before = dataclasses.asdict(get(session, changed.app_id, changed.id))
         session.execute(_UPDATE, fields | {"retry_delays_s": list(checked.retry_delays_s)})
         note_change(session, _entry(changed, author, "updated"), before, fields)
+        transitions.ask_again(session, changed.app_id)
         return get(session, changed.app_id, changed.id)
 
 

@@ -142,7 +142,7 @@ def test_who_set_a_limit_is_named(scratch, mail):
     account = email_accounts.get(scratch, facts["app_id"], facts["account_id"])
     email_accounts.update_limits(scratch, account, Limits(hourly_limit=7), AUTHOR)
     (gate,) = [gate for gate in told(scratch, email_id).gates if gate.name == "limits"]
-    assert "test, email_account.limits_changed" in (gate.set_by or "")
+    assert "test, email_account.updated" in (gate.set_by or "")
 
 
 def test_a_mail_outside_its_window_goes_when_it_opens(scratch, mail):
