@@ -29,7 +29,9 @@ from app.queueing.steps import ASSEMBLE, SCHEDULE, Lane, lane_of
 from app.scheduling import due
 from app.scheduling.due import DueAccount, Pick
 from app.scheduling.rooms import admit
+from app.submission import batch
 
+_EXPAND_S = 3.0  # the rest of the batches comes with the next pass: other mail must not wait
 _PASS_S = 20.0  # a pass ends in time for the next tick's facts
 
 
@@ -62,7 +64,7 @@ def run_pass(session: Session, config: Settings, *, reason: str) -> PassSummary:
     """Advance campaigns, release what is due, publish it; return and log the summary."""
     if runtime.guard().enter(session) is not None:  # logged once, shown by `mailqueue epoch show`
         return PassSummary(planned=0, released=0, chunks=0, expired=0, postponed=0)
-    planned = advance_campaigns(session, config)
+    planned = advance_campaigns(session, config) + expand_batches(session, config)
     rounds = list(_release_rounds(session, config))
     summary = PassSummary(
         planned=planned,
@@ -99,6 +101,12 @@ def advance_campaigns(session: Session, config: Settings) -> int:
             break
     campaigns.finish_campaigns(session, now)
     return planned
+
+
+def expand_batches(session: Session, config: Settings) -> int:
+    """Plan the mails of accepted batches for a few seconds; return planned."""
+    pepper = config.address_pepper.get_secret_value()
+    return batch.expand_open(session, pepper, utc_now(), _EXPAND_S)
 
 
 def _release_rounds(session: Session, config: Settings) -> Iterator[Released]:

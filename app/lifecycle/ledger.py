@@ -45,7 +45,10 @@ SELECT 'scheduled', accepted - expanded FROM batches WHERE id = %(batch)s"""
 _APP_PLANNED = """
 SELECT (SELECT coalesce(sum(steps_planned), 0) FROM enrolments WHERE app_id = %(app)s)
      + (SELECT coalesce(sum(recipients), 0) FROM messages WHERE app_id = %(app)s)"""
-_APP_STATES = "SELECT status, count(*) FROM emails WHERE app_id = %(app)s GROUP BY 1"
+_APP_STATES = """
+SELECT status, count(*) FROM emails WHERE app_id = %(app)s GROUP BY 1
+UNION ALL
+SELECT 'scheduled', coalesce(sum(accepted - expanded), 0) FROM batches WHERE app_id = %(app)s"""
 
 
 def of_campaign(session: Session, campaign_id: UUID) -> Ledger:

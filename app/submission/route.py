@@ -1,0 +1,133 @@
+"""By which queue and which sender account a submission goes, and with which content."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import dict_row
+
+from app.db.session import Session, one
+from app.errors import Conflict, Forbidden, InputInvalid
+from app.submission.desk import Desk, NewSender, Submitter
+from app.submission.schemas import Shared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where a submission goes. `app_settings` are the app's own limits."""
+
+    queue_id: UUID
+    queue: str
+    priority: int
+    account_id: UUID
+    is_simulated: bool
+    app_settings: dict[str, Any]
+
+
+# One row: the app, the queue by name or id, the account by address. A handful of rows each.
+_ROUTE = """
+SELECT a.status AS app_status, a.is_sandbox, a.settings,
+       q.id AS queue_id, q.name AS queue, q.priority, q.status AS queue_status,
+       s.id AS account_id
+FROM apps a
+LEFT JOIN queues q ON q.app_id = a.id AND (q.name = %(queue)s OR q.id = %(queue_id)s)
+LEFT JOIN email_accounts s ON s.app_id = a.id AND s.address = %(address)s
+WHERE a.id = %(app)s
+ORDER BY q.id = %(queue_id)s DESC NULLS LAST LIMIT 1"""
+
+
+def route_of(session: Session, who: Submitter, order: Shared, desk: Desk) -> Route:
+    """Return the route of a submission, its sender's account opened when there is none.
+
+    Raises InputInvalid (queue, from), Conflict (the queue takes no more), Forbidden (the app).
+    """
+    binds = {
+        "app": who.app_id,
+        "queue": order.queue,
+        "queue_id": _as_id(order.queue),
+        "address": order.sender.email,
+    }
+    found = session.cursor(row_factory=dict_row).execute(_ROUTE, binds).fetchone()
+    if found is None or found["app_status"] != "active":
+        raise Forbidden(
+            "This app sends nothing.",
+            why="It is suspended or being deleted.",
+            fix="Ask whoever runs this installation.",
+        )
+    _require_open(order.queue, found)
+    return Route(
+        queue_id=found["queue_id"],
+        queue=found["queue"],
+        priority=order.priority or found["priority"],
+        account_id=found["account_id"] or _opened(session, who, order, desk, found["queue_id"]),
+        is_simulated=who.is_simulated or found["is_sandbox"],
+        app_settings=found["settings"],
+    )
+
+
+def _require_open(wanted: str, found: dict[str, Any]) -> None:
+    if found["queue_id"] is None:
+        raise InputInvalid(
+            f"There is no queue {wanted!r}.",
+            why="A submission names a queue of its app, by name or id.",
+            fix="Create it: POST /v1/queues, or leave `queue` out for the default one.",
+            field="queue",
+        )
+    if found["queue_status"] == "draining":
+        raise Conflict(
+            f"The queue {wanted!r} takes no more mail.",
+            why="It is draining: what is in it is still sent.",
+            fix="Resume it, or use another queue.",
+            field="queue",
+        )
+
+
+def _opened(session: Session, who: Submitter, order: Shared, desk: Desk, queue_id: UUID) -> UUID:
+    sender = NewSender(
+        app_id=who.app_id,
+        address=order.sender.email,
+        display_name=order.sender.name or "",
+        queue_id=queue_id,
+        author=who.author,
+    )
+    return desk.open_account(session, sender)
+
+
+_TEMPLATE = """
+SELECT v.id FROM templates t JOIN template_versions v ON v.template_id = t.id
+WHERE t.app_id = %(app)s AND (t.name = %(name)s OR t.id = %(id)s)
+  AND v.version = coalesce(%(version)s, v.version)
+ORDER BY t.id = %(id)s DESC NULLS LAST, v.version DESC LIMIT 1"""
+
+
+def content_of(session: Session, app_id: UUID, order: Shared, desk: Desk) -> UUID:
+    """Return the template version a submission is written from, inline content stored.
+
+    Raises TemplateInvalid, InputInvalid (template_id).
+    """
+    if order.template_id is None:
+        return desk.store_content(session, app_id, order.subject or "", order.html, order.text)
+    binds = {
+        "app": app_id,
+        "name": order.template_id,
+        "id": _as_id(order.template_id),
+        "version": order.template_version,
+    }
+    found = one(session, _TEMPLATE, binds)
+    if found is None:
+        version = f" version {order.template_version}" if order.template_version else ""
+        raise InputInvalid(
+            f"There is no template {order.template_id!r}{version}.",
+            why="A template is named by its name or id.",
+            fix="List what there is: GET /v1/templates.",
+            field="template_id",
+        )
+    version_id: UUID = found[0]
+    return version_id
+
+
+def _as_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
