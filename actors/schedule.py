@@ -112,23 +112,33 @@ def expand_batches(session: Session, config: Settings) -> int:
 def _release_rounds(session: Session, config: Settings) -> Iterator[Released]:
     ends_at = monotonic_s() + _PASS_S
     while monotonic_s() < ends_at:
-        flying, by_account = chunks.in_flight(session)
-        EMAILS_IN_FLIGHT.set(flying)
-        limit = min(config.release_batch, config.in_flight_limit - flying)
-        accounts = due.accounts(session) if limit > 0 else []
-        if not accounts:
-            return
         try:
-            found = survey(session, config, accounts, by_account, limit)
+            done = release_from(session, config, due.accounts(session), config.release_batch)
         except DependencyUnavailable as error:
             # What is released now could only wait on the ladder: in the row it goes at once.
             logger().warning(Event.DEPENDENCY_LOST, dependency="redis", error=str(error))
             return
-        done = _release(session, accounts, found, config.chunk_size)
         if not (done.chunks or done.expired or done.postponed):
             return
-        _publish(session, done.chunks)
         yield done
+
+
+def release_from(
+    session: Session, config: Settings, accounts: Sequence[DueAccount], most: int
+) -> Released:
+    """Release at most `most` due mails of these accounts, as limits and stages allow; publish them.
+
+    Raises DependencyUnavailable (Redis); then nothing was released.
+    """
+    flying, by_account = chunks.in_flight(session)
+    EMAILS_IN_FLIGHT.set(flying)
+    limit = min(most, config.in_flight_limit - flying)
+    if limit <= 0 or not accounts:
+        return Released(chunks=(), expired=0, postponed=0)
+    found = survey(session, config, accounts, by_account, limit)
+    done = _release(session, accounts, found, config.chunk_size)
+    _publish(session, done.chunks)
+    return done
 
 
 def _release(
@@ -215,6 +225,8 @@ def assemble_message(chunk: Chunk) -> Outgoing:
 
 
 def _publish(session: Session, released: Sequence[Chunk]) -> None:
+    if not released:
+        return
     try:
         runtime.publisher().publish([assemble_message(chunk) for chunk in released])
     except PublishUnconfirmed as error:

@@ -103,6 +103,29 @@ def accounts(session: Session) -> list[DueAccount]:
     return [_account(row) for row in session.execute(_DUE_ACCOUNTS).fetchall()]
 
 
+# Ten probes of emails_due for each account.
+_OF_ACCOUNTS = """
+SELECT a.id, a.app_id, held.priorities,
+       a.hourly_limit, a.daily_limit, a.min_gap_ms, a.warmup_started_on, a.warmup_daily_start,
+       a.warmup_growth, apps.per_minute, apps.daily_quota, apps.monthly_quota,
+       coalesce(b.phase <> 'closed', false)
+FROM email_accounts a JOIN apps ON apps.id = a.app_id
+LEFT JOIN smtp_breakers b ON b.smtp_config_id = a.smtp_config_id
+CROSS JOIN LATERAL (
+  SELECT array_agg(p ORDER BY p DESC) AS priorities FROM generate_series(1, 10) AS p
+  WHERE EXISTS (SELECT FROM emails e WHERE e.account_id = a.id AND e.priority = p
+                AND e.due_at <= now())) held
+WHERE a.id = ANY(%s) AND a.status = 'active' AND apps.status = 'active'
+  AND (b.probe_at IS NULL OR b.probe_at <= now()) AND held.priorities IS NOT NULL
+ORDER BY a.id"""
+
+
+def accounts_among(session: Session, account_ids: Sequence[UUID]) -> list[DueAccount]:
+    """Return those of these accounts that have due e-mails and may send (index emails_due)."""
+    rows = session.execute(_OF_ACCOUNTS, (list(account_ids),)).fetchall()
+    return [_account(row) for row in rows]
+
+
 def _account(row: Row) -> DueAccount:
     return DueAccount(
         account_id=row[0],

@@ -40,6 +40,7 @@ class Accepted:
     id: UUID
     queue_id: UUID
     queue: str
+    account_id: UUID
     due_at: dt.datetime
     copies: tuple[Copy, ...]
 
@@ -73,6 +74,7 @@ def accept(session: Session, who: Submitter, order: Email, desk: Desk) -> Accept
         id=ids[0],
         queue_id=route.queue_id,
         queue=route.queue,
+        account_id=route.account_id,
         due_at=common.due_at,
         copies=tuple(copies),
     )

@@ -13,13 +13,12 @@ from psycopg.rows import class_row
 
 from app.db.session import Session, one
 from app.errors import NotFound
-from app.ids import lower_bound, stamped_at
+from app.ids import lower_bound
 from app.lifecycle.states import State
 
 # Rows a filter may look at for one page, so that a rare state costs no scan of everything.
 REACH = 20_000
 _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
-_MILLISECOND = dt.timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +94,7 @@ LEFT JOIN messages m ON m.id = e.message_id
 """
 _BY_ID: LiteralString = f"""{_COLUMNS}
 FROM emails e {_JOINS}
-WHERE e.id >= %(low)s AND e.id < %(high)s AND e.app_id = %(app)s
+WHERE e.id BETWEEN %(low)s AND %(high)s AND e.app_id = %(app)s
   AND (e.id = %(id)s OR e.message_id = %(id)s)
 ORDER BY e.id = %(id)s DESC, e.id LIMIT 1000"""
 
@@ -105,12 +104,12 @@ def submission(session: Session, app_id: UUID, email_id: UUID) -> list[Mail]:
 
     Reads the primary key within one millisecond.
     """
-    at = stamped_at(email_id)
+    stamp = email_id.int >> 80
     binds = {
         "app": app_id,
         "id": email_id,
-        "low": lower_bound(at),
-        "high": lower_bound(at + _MILLISECOND),
+        "low": UUID(int=stamp << 80),
+        "high": UUID(int=(stamp << 80) + (1 << 80) - 1),
     }
     cursor = session.cursor(row_factory=class_row(Mail))
     if found := cursor.execute(_BY_ID, binds).fetchall():
