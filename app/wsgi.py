@@ -5,6 +5,7 @@ import functools
 from flask import Flask
 
 from actors import schedule
+from actors.relay import Relay
 from actors.schedule import PassSummary
 from app import log
 from app.api import catalogue, cron, docs, failures, health, people, placeholder
@@ -39,6 +40,7 @@ def _door(now: Settings) -> Door:
         read_person=people.reader(now),
         take_request=RequestLimiter(now.redis_url).take_request,
         proxies=TrustedProxies(now.trusted_proxies),
+        wake=Relay(now).wake,
     )
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from flask import Request, g
 
-from app.api.call import APP_HEADER, Call, Caller
+from app.api.call import APP_HEADER, Call, Caller, Wake, wake_nobody
 from app.api.endpoint import Endpoint, Unit
 from app.audit import Author
 from app.clock import utc_now
@@ -59,6 +59,7 @@ class Door:
     read_person: ReadPerson
     take_request: TakeRequest
     proxies: TrustedProxies
+    wake: Wake = wake_nobody
 
     def admit(self, endpoint: Endpoint, request: Request) -> Call:
         """Return the call of a request.
@@ -89,6 +90,7 @@ class Door:
             settings=self.settings,
             now=now,
             request_id=request_id,
+            wake=self.wake,
         )
 
     def _origin(self, request: Request) -> Address:

@@ -35,15 +35,27 @@ class Caller:
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
+Wake = Callable[[UUID | None], None]
+
+
+def wake_nobody(account_id: UUID | None) -> None:
+    """Leave it to the clock."""
+    del account_id
+
+
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One request. `after_commit` runs when the transaction is kept, and never otherwise."""
+    """One request. `after_commit` runs when the transaction is kept, and never otherwise.
+
+    `wake` has the due mails of an account released at once; None: has the schedule stage look.
+    """
 
     session: Session
     caller: Caller
     settings: Settings
     now: dt.datetime
     request_id: str
+    wake: Wake = wake_nobody
     after_commit: list[Callable[[], None]] = field(default_factory=list)
 
     @property

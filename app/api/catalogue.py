@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Flask
 
-from app.api import health
+from app.api import emails, health, mailer
 from app.api.authentication import Door
 from app.api.endpoint import Routes
 from app.api.health import Check
@@ -13,7 +13,7 @@ from app.api.openapi import document
 from app.api.serving import add_headers, register
 from app.release import VERSION
 
-SUBJECTS: tuple[Routes, ...] = (health.routes,)
+SUBJECTS: tuple[Routes, ...] = (health.routes, emails.routes, mailer.routes)
 
 
 def subjects(checks: Mapping[str, Check]) -> tuple[Routes, ...]:

@@ -70,8 +70,13 @@ def page(
     has_more = len(rows) > len(shown)
     cursor = None
     if has_more:
-        cursor = base64.urlsafe_b64encode(str(key(shown[-1])).encode()).decode().rstrip("=")
+        cursor = cursor_of(key(shown[-1]))
     return Page(data=[view(row) for row in shown], cursor=cursor, has_more=has_more)
+
+
+def cursor_of(key: UUID | str) -> str:
+    """Return the cursor of a page that starts behind `key`."""
+    return base64.urlsafe_b64encode(str(key).encode()).decode().rstrip("=")
 
 
 def _not_ours() -> InputInvalid:

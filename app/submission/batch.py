@@ -15,11 +15,12 @@ from uuid import UUID
 
 import orjson
 import psycopg
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from app.clock import monotonic_s
 from app.db.session import Session, one
-from app.errors import InputInvalid
+from app.errors import InputInvalid, NotFound
 from app.ids import new_id, new_ids
 from app.mail.address import normalise
 from app.submission import contents
@@ -126,6 +127,48 @@ def _packed(common: Common, lines: list[Line]) -> bytes:
             field="emails",
         ) from error
     return zlib.compress(raw, _FASTEST)
+
+
+# ---- read ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchState:
+    """How a batch stands; `rejected` recipients cannot be written to."""
+
+    id: UUID
+    status: str
+    accepted: int
+    expanded: int
+    rejected: int
+    created_at: dt.datetime
+
+
+_STATE = """
+SELECT id, status, accepted, expanded, jsonb_array_length(rejected) AS rejected, created_at
+FROM batches WHERE app_id = %s AND id = %s"""
+_REJECTED = """
+SELECT r.one FROM batches b, jsonb_array_elements(b.rejected) WITH ORDINALITY AS r(one, place)
+WHERE b.app_id = %(app)s AND b.id = %(batch)s AND r.place > %(start)s
+ORDER BY r.place LIMIT %(limit)s"""
+
+
+def get(session: Session, app_id: UUID, batch_id: UUID) -> BatchState:
+    """Return how a batch stands; raises NotFound."""
+    cursor = session.cursor(row_factory=class_row(BatchState))
+    found = cursor.execute(_STATE, (app_id, batch_id)).fetchone()
+    if found is None:
+        raise NotFound(f"There is no batch {batch_id}.", field="batch_id")
+    return found
+
+
+def rejected(
+    session: Session, app_id: UUID, batch_id: UUID, start: int, limit: int
+) -> list[dict[str, str]]:
+    """Return rejected recipients behind the first `start`; raises NotFound."""
+    get(session, app_id, batch_id)
+    binds = {"app": app_id, "batch": batch_id, "start": start, "limit": limit}
+    return [row[0] for row in session.execute(_REJECTED, binds).fetchall()]
 
 
 # ---- expanded by the schedule stage -------------------------------------------------------------

@@ -32,6 +32,7 @@ class Mail:
     campaign_id: UUID | None
     queue_id: UUID
     queue: str | None
+    account_id: UUID
     sender: str | None
     to_email: str
     to_name: str | None
@@ -80,7 +81,7 @@ class Filter:
 
 _COLUMNS: LiteralString = """
 SELECT e.id, e.app_id, e.message_id, e.batch_id, e.campaign_id, e.queue_id, q.name AS queue,
-       a.address AS sender, e.to_email, e.to_name, v.subject, e.status, e.reason, e.priority,
+       e.account_id, a.address AS sender, e.to_email, e.to_name, v.subject, e.status, e.reason, e.priority,
        e.attempt, e.smtp_code, CASE WHEN e.due_at < 'infinity' THEN e.due_at END AS due_at,
        coalesce(e.due_at = 'infinity', false) AS is_parked, e.expires_at, e.created_at,
        e.queued_at, e.claimed_at, e.sent_at, m.metadata, m.tags, m.addressing,

@@ -67,12 +67,7 @@ def route_of(session: Session, who: Submitter, order: Shared, desk: Desk) -> Rou
 
 def _require_open(wanted: str, found: dict[str, Any]) -> None:
     if found["queue_id"] is None:
-        raise InputInvalid(
-            f"There is no queue {wanted!r}.",
-            why="A submission names a queue of its app, by name or id.",
-            fix="Create it: POST /v1/queues, or leave `queue` out for the default one.",
-            field="queue",
-        )
+        raise _no_queue(wanted)
     if found["queue_status"] == "draining":
         raise Conflict(
             f"The queue {wanted!r} takes no more mail.",
@@ -80,6 +75,29 @@ def _require_open(wanted: str, found: dict[str, Any]) -> None:
             fix="Resume it, or use another queue.",
             field="queue",
         )
+
+
+_QUEUE = """
+SELECT id FROM queues WHERE app_id = %(app)s AND (name = %(queue)s OR id = %(id)s)
+ORDER BY id = %(id)s DESC NULLS LAST LIMIT 1"""
+
+
+def queue_named(session: Session, app_id: UUID, queue: str) -> UUID:
+    """Return the id of a queue by its name or id; raises InputInvalid."""
+    found = one(session, _QUEUE, {"app": app_id, "queue": queue, "id": _as_id(queue)})
+    if found is None:
+        raise _no_queue(queue)
+    queue_id: UUID = found[0]
+    return queue_id
+
+
+def _no_queue(wanted: str) -> InputInvalid:
+    return InputInvalid(
+        f"There is no queue {wanted!r}.",
+        why="A queue of this app is named by its name or id.",
+        fix="Create it: POST /v1/queues, or leave `queue` out for the default one.",
+        field="queue",
+    )
 
 
 def _opened(session: Session, who: Submitter, order: Shared, desk: Desk, queue_id: UUID) -> UUID:

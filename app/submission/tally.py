@@ -33,7 +33,7 @@ class Tally:
 
 def tally(session: Session, app_id: UUID) -> Tally:
     """Return how an app's mail stands; numbers of different moments may differ by a few."""
-    found = dict(session.execute(_TOTALS, {"app": app_id}).fetchall())
+    found: dict[str, int] = dict(session.execute(_TOTALS, {"app": app_id}).fetchall())
     open_ones = found.get("planned", 0) - sum(found.get(kind, 0) for kind in _ENDED)
     active = min(found.get("active", 0), max(open_ones, 0))
     return Tally(

@@ -53,7 +53,9 @@ def open_account(
 def _require_allowed(session: Session, app_id: UUID, address: str) -> None:
     row = one(session, _DOMAINS, (app_id,))
     allowed = row[0] if row else None
-    if isinstance(allowed, list) and domain_of(address) not in {str(one).lower() for one in allowed}:
+    if isinstance(allowed, list) and domain_of(address) not in {
+        str(one).lower() for one in allowed
+    }:
         raise InputInvalid(
             f"This app does not send as {address}.",
             why=f"It sends from {', '.join(map(str, allowed)) or 'no domain'} alone.",
