@@ -5,8 +5,9 @@ import email.policy
 
 import pytest
 
+from app.errors import NotFound
 from app.lifecycle import events
-from tests.factories import attach, make_email, make_message, make_template_version
+from tests.factories import attach, make_app, make_email, make_message, make_template_version
 
 HTML = '<p>Hi {{ firstName }}</p><img src="cid:logo"><a href="https://shop.example/x">x</a>'
 LARGE = bytes(range(256)) * 4_096  # 1 MB: more than a message of RabbitMQ may carry
@@ -15,6 +16,14 @@ LARGE = bytes(range(256)) * 4_096  # 1 MB: more than a message of RabbitMQ may c
 def sent_to(inbox, address):
     (message,) = [one for one in inbox.messages() if one.rcpt_to == (address,)]
     raw = inbox.store.open(message.seq)[1]
+    return email.message_from_bytes(raw, policy=email.policy.default)
+
+
+def copy(session, email_id):
+    """Return the kept copy of a mail."""
+    (raw,) = session.execute(
+        "SELECT raw FROM inbox_message_content WHERE ref_id = %s", (email_id,)
+    ).fetchone()
     return email.message_from_bytes(raw, policy=email.policy.default)
 
 
@@ -27,6 +36,7 @@ def invoice(session, make_sender):
     """A message to one person, with a copy to another and a blind one to a third."""
     sender = make_sender()
     app_id = sender.app_id
+    session.execute("UPDATE apps SET keeps_content = true WHERE id = %s", (app_id,))
     version = make_template_version(session, app_id, subject="Invoice", html=HTML)
     message_id = make_message(
         session,
@@ -75,6 +85,42 @@ def test_a_message_arrives_as_it_was_submitted(session, run_pass, fleet, inbox, 
         (pdf,) = mail.iter_attachments()
         assert (pdf.get_filename(), pdf.get_content()) == ("Übersicht.pdf", LARGE)
         assert [part.get_content() for part in mail.walk() if part["Content-ID"]] == [b"PNG"]
+    kept = [copy(session, email_id) for (email_id,) in session.execute("SELECT id FROM emails")]
+    assert [mail["Subject"] for mail in kept] == ["Invoice"] * 3
+    assert [one.get_content() for mail in kept for one in mail.iter_attachments()] == [b""] * 3
+
+
+def test_a_message_that_cannot_be_written_fails_with_the_reason(
+    session, make_sender, run_pass, fleet, inbox, until
+):
+    sender = make_sender()
+    message_id = make_message(session, sender.app_id, headers={"Bcc": "eve@e.example"})
+    make_email(
+        session, sender.app_id, to_email="ana@a.example", message_id=message_id, **sender.fields
+    )
+    fleet.start()
+    run_pass()
+    until(lambda: states(session) == {"ana@a.example": "failed"}, 90)
+    (reason,) = session.execute("SELECT reason FROM emails").fetchone()
+    assert "Bcc" in reason
+    assert list(inbox.messages()) == []
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_process_holds_encoded_files_up_to_a_bound(session):
+    from actors.files import FileCache  # noqa: PLC0415 - the broker reads the test's settings
+
+    app_id = make_app(session).id
+    message_id = make_message(session, app_id)
+    ids = [attach(session, app_id, message_id, bytes([n]) * 600, position=n) for n in range(3)]
+    files = FileCache(most_bytes=2_000)
+    bodies = files.bodies(session, app_id, ids)
+    session.execute("DELETE FROM message_attachments")
+    session.execute("DELETE FROM attachments")
+
+    assert files.bodies(session, app_id, ids[1:]) == bodies[1:]
+    with pytest.raises(NotFound):
+        files.bodies(session, app_id, ids[:1])
 
 
 def test_messages_that_look_the_same_share_a_chunk(
@@ -146,10 +192,7 @@ def test_a_simulated_mail_has_every_outcome_and_no_server(
 
     assert list(inbox.messages()) == []
     assert session.execute("SELECT count(*) FROM suppression_list").fetchone() == (0,)
-    (raw,) = session.execute(
-        "SELECT raw FROM inbox_message_content WHERE ref_id = %s", (ids["ana@example.com"],)
-    ).fetchone()
-    assert email.message_from_bytes(raw)["To"] == "ana@example.com"
+    assert copy(session, ids["ana@example.com"])["To"] == "ana@example.com"
 
 
 def _is_due_again(session, email_id):
