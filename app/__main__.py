@@ -52,6 +52,9 @@ _COMMANDS = {
         summary="Mails whose reply was never seen: list, resend, assume-sent.",
     ),
     "dlq": Entry(target="app.cli.dlq:dlq", summary="Dead letters: list, show, retry, discard."),
+    "bounce": Entry(
+        target="app.cli.bounce:bounce", summary="Mails that came back: explain what they say."
+    ),
     "ledger": Entry(target="app.cli.ledger:ledger", summary="Prove that every mail is accounted."),
     "epoch": Entry(
         target="app.cli.epoch:epoch", summary="After a restore: show, confirm that it may send."

@@ -32,6 +32,9 @@ class Printer(Protocol):
     def show(self, result: Result, render: Callable[[Result], RenderableType]) -> None:
         """Print the result of the command."""
 
+    def show_line(self, result: Result, render: Callable[[Result], RenderableType]) -> None:
+        """Print one of many results, as soon as it is known."""
+
     def fail(self, error: MailqueueError) -> None:
         """Print why the command was not done."""
 
@@ -45,6 +48,10 @@ class PeoplePrinter:
     def show(self, result: Result, render: Callable[[Result], RenderableType]) -> None:
         """Print the rendered result to stdout."""
         console().print(render(result))
+
+    def show_line(self, result: Result, render: Callable[[Result], RenderableType]) -> None:
+        """Print the rendered result, and an empty line below it."""
+        console().print(render(result), "", sep="\n")
 
     def fail(self, error: MailqueueError) -> None:
         """Print what happened, why, and what to do, to stderr."""
@@ -77,6 +84,10 @@ class JsonPrinter:
     def show(self, result: Result, render: Callable[[Result], RenderableType]) -> None:  # noqa: ARG002 - machines get the facts
         """Print the result itself."""
         click.echo(orjson.dumps(result, default=str, option=orjson.OPT_INDENT_2))
+
+    def show_line(self, result: Result, render: Callable[[Result], RenderableType]) -> None:  # noqa: ARG002 - machines get the facts
+        """Print the result on one line."""
+        click.echo(orjson.dumps(result, default=str))
 
     def fail(self, error: MailqueueError) -> None:
         """Print the error as a problem object."""

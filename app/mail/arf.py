@@ -12,8 +12,12 @@ from app.mail.message import Headers, Message, read_headers
 from app.mail.notice import returned_recipients
 from app.mail.recipient import addresses_in, recipient_of, unique
 
-_COMPLAINTS = frozenset({"abuse", "fraud", "opt-out", "opt-out-list", "virus", "complaint", "miscategorized"})
-_SUBJECT = re.compile(r"\b(?:complaint about message from|abuse report|spam complaint)\b", re.IGNORECASE)
+_COMPLAINTS = frozenset(
+    {"abuse", "fraud", "opt-out", "opt-out-list", "virus", "complaint", "miscategorized"}
+)
+_SUBJECT = re.compile(
+    r"\b(?:complaint about message from|abuse report|spam complaint)\b", re.IGNORECASE
+)
 _RECIPIENTS = ("original-rcpt-to", "removal-recipient", "original-recipient", "final-recipient")
 _HOTMAIL = "x-hmxmroriginalrecipient"
 

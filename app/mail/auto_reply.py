@@ -8,11 +8,18 @@ import re
 
 from app.mail.message import Headers
 
-_AUTO_HEADERS = ("x-autoreply", "x-autorespond", "x-auto-reply", "x-autoresponder", "x-vacation", "x-mail-autoreply")
+_AUTO_HEADERS = (
+    "x-autoreply",
+    "x-autorespond",
+    "x-auto-reply",
+    "x-autoresponder",
+    "x-vacation",
+    "x-mail-autoreply",
+)
 _PRECEDENCE = frozenset({"auto_reply", "auto-reply", "autoreply"})
 _BULK = frozenset({"bulk", "junk", "list"})
 _SUBJECT = re.compile(
-    r"^\W{0,5}(?:(?:re|aw|sv|antw|auto)\s?:\s?)*(?:"
+    r"^auto:\s|^\W{0,5}(?:(?:re|aw|sv|antw|auto)\s?:\s?)*(?:"
     r"(?:automatic|auto|automated)[ -]?(?:matic )?(?:reply|response|answer|responder|acknowledg)|autoreply|"
     r"out of (?:the )?office|(?:i am |i'm |i will be )?(?:on|am on) vacation|vacation|away from|"
     r"ooo\b|on leave|on holiday|abwesen|abwesenheits|automatische (?:antwort|r[eé]ponse)|automatisch antwoord|"

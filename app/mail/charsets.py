@@ -9,12 +9,66 @@ import codecs
 import re
 
 _KNOWN = frozenset(
-    "ascii utf-8 utf-7 utf-16 utf-16-be utf-16-le big5 big5hkscs cp437 cp850 cp852 cp866 cp874 cp932 "
-    "cp949 cp950 cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 euc_jp euc_kr gb2312 "
-    "gbk gb18030 hz iso2022_jp iso2022_jp_1 iso2022_jp_2 iso2022_jp_3 iso2022_kr iso8859-1 iso8859-2 "
-    "iso8859-3 iso8859-4 iso8859-5 iso8859-6 iso8859-7 iso8859-8 iso8859-9 iso8859-10 iso8859-11 "
-    "iso8859-13 iso8859-14 iso8859-15 iso8859-16 koi8-r koi8-u shift_jis shift_jis_2004 tis-620 "
-    "mac-roman mac-cyrillic".split()
+    [
+        "ascii",
+        "utf-8",
+        "utf-7",
+        "utf-16",
+        "utf-16-be",
+        "utf-16-le",
+        "big5",
+        "big5hkscs",
+        "cp437",
+        "cp850",
+        "cp852",
+        "cp866",
+        "cp874",
+        "cp932",
+        "cp949",
+        "cp950",
+        "cp1250",
+        "cp1251",
+        "cp1252",
+        "cp1253",
+        "cp1254",
+        "cp1255",
+        "cp1256",
+        "cp1257",
+        "cp1258",
+        "euc_jp",
+        "euc_kr",
+        "gb2312",
+        "gbk",
+        "gb18030",
+        "hz",
+        "iso2022_jp",
+        "iso2022_jp_1",
+        "iso2022_jp_2",
+        "iso2022_jp_3",
+        "iso2022_kr",
+        "iso8859-1",
+        "iso8859-2",
+        "iso8859-3",
+        "iso8859-4",
+        "iso8859-5",
+        "iso8859-6",
+        "iso8859-7",
+        "iso8859-8",
+        "iso8859-9",
+        "iso8859-10",
+        "iso8859-11",
+        "iso8859-13",
+        "iso8859-14",
+        "iso8859-15",
+        "iso8859-16",
+        "koi8-r",
+        "koi8-u",
+        "shift_jis",
+        "shift_jis_2004",
+        "tis-620",
+        "mac-roman",
+        "mac-cyrillic",
+    ]
 )
 _ENCODED = re.compile(r"=\?([^?\s*]{1,40})(?:\*[^?\s]{0,20})?\?([bBqQ])\?([^?\s]{0,2000})\?=")
 _BETWEEN = re.compile(r"(\?=)\s{1,80}(?==\?)")

@@ -15,13 +15,44 @@ from app.mail.status import meaning, status_in
 _LONGEST = 3_000
 _CODE = re.compile(r"(?:^|(?<=[\s:;(<\[\"'>=-]))([45]\d\d)(?=[\s\-#.,:;)\]<]|$)(?![.]\d)")
 _CODES = frozenset(
-    {421, 450, 451, 452, 454, 455, 471, 500, 501, 502, 503, 504, 510, 511, 512, 513, 515, 517, 520, 521}
+    {
+        421,
+        450,
+        451,
+        452,
+        454,
+        455,
+        471,
+        500,
+        501,
+        502,
+        503,
+        504,
+        510,
+        511,
+        512,
+        513,
+        515,
+        517,
+        520,
+        521,
+    }
     | {523, 530, 531, 533, 534, 535, 538, 540, 541, 542, 543, 545, 546, 547, 548}
     | {550, 551, 552, 553, 554, 555, 556, 557, 558, 559, 570, 571, 572, 573, 577, 580, 582, 590}
 )
 _SPACES = re.compile(r"\s+")
-_LOOKED_UP = re.compile(r"(?:name service error for (?:name=)?|unrouteable mail domain \"?|host )<?([\w.-]+\.[\w-]+)")
-_UNDECIDED = frozenset({"status.permanent", "undecided", "text.network-unsure", "text.denied", "status.routing"})
+_LOOKED_UP = re.compile(
+    r"(?:name service error for (?:name=)?|unrouteable mail domain \"?|(?<=\[))<?([\w.-]+\.[\w-]+)(?!\d)"
+)
+# sendmail quotes the remote reply so, and adds words of its own that contradict it.
+_REASON = re.compile(r"\(reason: ([^)]{4,500})\)", re.IGNORECASE)
+_FOOTER = re.compile(
+    r"\b(?:this|the information)(?: \S{1,20}){0,5}?(?: \S{1,20})? (?:is |are |may be |contains? )(?:\S{1,20} ){0,3}?"
+    r"(?:confidential|privileged|intended (?:only|solely)|proprietary)",
+)
+_UNDECIDED = frozenset(
+    {"status.permanent", "undecided", "text.network-unsure", "text.denied", "status.routing"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +97,8 @@ def classify(evidence: Evidence) -> Verdict:
     if evidence.action is Action.DELAYED:
         why = "The server still tries: a delay is no bounce."
         return _verdict(evidence, BounceClass.DELAYED, "action.delayed", why)
-    facts = _facts(evidence, evidence.diagnostic)
+    quoted = _REASON.search(evidence.diagnostic)
+    facts = _facts(evidence, quoted[1] if quoted else evidence.diagnostic)
     rule = _decide(facts)
     if rule.id in _UNDECIDED and evidence.notice:
         wider = _facts(evidence, f"{evidence.diagnostic} {evidence.notice}")
@@ -95,7 +127,9 @@ def _shown_status(field: EnhancedStatus | None, told: EnhancedStatus | None) -> 
 
 
 def _facts(evidence: Evidence, words: str) -> _Facts:
-    text = _SPACES.sub(" ", words[: 2 * _LONGEST]).strip().lower()[:_LONGEST]
+    text = _SPACES.sub(" ", words[: 2 * _LONGEST].replace("_", " ")).strip().lower()[:_LONGEST]
+    if footer := _FOOTER.search(text):
+        text = text[: footer.start()]
     told = status_in(text)
     code = next((int(m[1]) for m in _CODE.finditer(text) if int(m[1]) in _CODES), None)
     return _Facts(

@@ -22,9 +22,14 @@ LONGEST_LINE = 1_000
 _MOST_HEADERS, _MOST_HEADER_BYTES, _LONGEST_VALUE = 400, 256 * 1024, 8 * 1024
 
 _FIELD = re.compile(rb"([!-9;-~]{1,100})[ \t]*:")
-_PARAMETER = re.compile(r";\s*([\w*-]{1,40})\s*=\s*(?:\"((?:[^\"\\]|\\.){0,300})\"?|([^\s;]{1,300}))")
+_PARAMETER = re.compile(
+    r";\s*([\w*-]{1,40})\s*=\s*(?:\"((?:[^\"\\]|\\.){0,300})\"?|([^\s;]{1,300}))"
+)
+_MARK = re.compile(rb"(?:^|\n)--([!-~]{4,70})[ \t]*\n(?:content-[a-z-]{3,30}):", re.IGNORECASE)
 _UNSHOWN = re.compile(r"<(style|script|title)\b")
-_BREAKING = re.compile(r"<(?:br|/?p|/?div|/?tr|/?li|/?h[1-6]|/?pre|/?table)\b[^<>]{0,2000}>", re.I)
+_BREAKING = re.compile(
+    r"<(?:br|/?p|/?div|/?tr|/?li|/?h[1-6]|/?pre|/?table)\b[^<>]{0,2000}>", re.IGNORECASE
+)
 _TAG = re.compile(r"<(?![^<>@\s]{1,64}@)[!/a-zA-Z][^<>]{0,2000}>")
 
 
@@ -145,15 +150,17 @@ def media_type(value: str) -> tuple[str, dict[str, str]]:
     return (kind if "/" in kind else "text/plain"), found
 
 
-def _leaves(headers: Headers, body: bytes, place: tuple[int, int], budget: _Budget) -> Iterator[Part]:
+def _leaves(
+    headers: Headers, body: bytes, place: tuple[int, int], budget: _Budget
+) -> Iterator[Part]:
     """Yield the parts of one entity; `place` is its depth and its level."""
     depth, level = place
     kind, parameters = media_type(headers.first("content-type"))
     if depth > MOST_DEPTH or budget.parts <= 0:
         budget.truncated = True
         return
-    mark = parameters.get("boundary", "").strip()
-    if kind.startswith("multipart/") and mark:
+    mark = parameters.get("boundary", "").strip() or _undeclared_mark(kind, body)
+    if mark and (kind.startswith("multipart/") or kind == "text/plain"):
         yield from _entities(body, mark, (depth, level), budget)
         return
     budget.parts -= 1
@@ -162,9 +169,15 @@ def _leaves(headers: Headers, body: bytes, place: tuple[int, int], budget: _Budg
         yield Part(kind="message/rfc822", level=level + 1, headers=inner, text="")
         yield from _leaves(inner, rest, (depth + 1, level + 1), budget)
     else:
-        yield Part(
-            kind=kind, level=level, headers=headers, text=_text(headers, body, kind, budget)
-        )
+        yield Part(kind=kind, level=level, headers=headers, text=_text(headers, body, kind, budget))
+
+
+def _undeclared_mark(kind: str, body: bytes) -> str:
+    """Return the boundary of a body that is multipart although no header says so (any more)."""
+    if not kind.startswith(("multipart/", "text/plain")):
+        return ""
+    found = _MARK.search(body, 0, 4096)
+    return found[1].decode("ascii", "replace") if found else ""
 
 
 def _entities(body: bytes, mark: str, place: tuple[int, int], budget: _Budget) -> Iterator[Part]:
@@ -190,22 +203,24 @@ def _entities(body: bytes, mark: str, place: tuple[int, int], budget: _Budget) -
 
 def _sections(body: bytes, mark: bytes, budget: _Budget) -> Iterator[bytes]:
     """Yield the preamble and each section of a multipart body."""
-    delimiter = b"--" + mark
-    start = position = 0
+    delimiter = b"\n--" + mark
+    lines = b"\n" + body
+    start = position = 1
     taken = 0
-    while (found := body.find(delimiter, position)) >= 0:
-        end = body.find(b"\n", found)
-        end = len(body) if end < 0 else end
-        tail = body[found + len(delimiter) : min(end, found + len(delimiter) + 80)].strip()
-        position = end + 1 if tail in {b"", b"--"} else found + len(delimiter)
-        if tail not in {b"", b"--"} or (found and body[found - 1] != 0x0A):
+    while (found := lines.find(delimiter, position - 1)) >= 0:
+        after = found + len(delimiter)
+        end = lines.find(b"\n", after)
+        end = len(lines) if end < 0 else end
+        tail = lines[after : min(end, after + 80)].strip()
+        position = end + 1
+        if tail not in {b"", b"--"}:
             continue
-        yield body[start:found]
+        yield lines[start : found + 1] if found else b""
         start, taken = end + 1, taken + 1
         if tail == b"--" or taken > MOST_PARTS:
             budget.truncated |= taken > MOST_PARTS
             return
-    yield body[start:]
+    yield lines[start:]
 
 
 def _transfer_decoded(headers: Headers, body: bytes) -> bytes:
@@ -247,13 +262,14 @@ def html_text(text: str) -> str:
 
 def _without_heads(text: str) -> str:
     """Return HTML without what is never shown; one pass, also when ends are missing."""
-    lowered, kept, position = text.lower(), [], 0
+    lowered, kept, position, endless = text.lower(), [], 0, set()
     while found := _UNSHOWN.search(lowered, position):
         kept.append(text[position : found.start()])
-        end = lowered.find(f"</{found[1]}", found.end())
+        position = found.end()
+        end = -1 if found[1] in endless else lowered.find(f"</{found[1]}", position)
         if end < 0:
             # Without its end a head is no head: what follows may be the notice.
-            position = found.end()
-            continue
-        position = end
+            endless.add(found[1])
+        else:
+            position = end
     return "".join([*kept, text[position:]])

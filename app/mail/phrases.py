@@ -11,8 +11,8 @@ def _any(*alternatives: str) -> re.Pattern[str]:
 
 
 _WHO = (
-    r"(?:user|usrer|recipient|mail ?box|account|address|addressee|alias|e-?mail(?: address)?|rcpt|"
-    r"local.?part|login|subscriber|person|mailing list|maildrop|customer)"
+    r"\b(?:user|usrer|recipient|mail ?box|account|address|addressee|alias|e-?mail(?: address)?|rcpt|"
+    r"local.?part|login|subscriber|person|mailing list|maildrop|customer)s?\b"
 )
 _GAP = r"(?: [^ ;]{1,80}){0,8}?"
 
@@ -39,7 +39,8 @@ MAILBOX_FULL = _any(
     r"容量|空き容量|メールボックスが一杯|邮箱已满|郵箱已滿|box is vol",
 )
 GREYLISTED = _any(
-    r"gr[ea]y-?list", r"please (?:try|retry) (?:again |your (?:mail|message) )?(?:later|in \d)",
+    r"gr[ea]y-?list",
+    r"please (?:try|retry) (?:again |your (?:mail|message) )?(?:later|in \d)",
 )
 UNREACHABLE = _any(
     r"connection (?:timed out|refused|reset|was refused|dropped|lost|closed|failed|attempt fail)",
@@ -51,7 +52,7 @@ UNREACHABLE = _any(
     r"(?:been|was|remained) (?:in|on) the queue|too long in|unable to deliver \S{1,20} for \S{1,9} days",
     r"(?:server|host|mailer|exchanger|mta)s? (?:\S{1,60} )?(?:is |are |was )?(?:not respond|did not respond|"
     r"unreachable|not reachable|not answer|inaccessible|down\b)",
-    r"wasn't able to establish|greeting failed|dns (?:soft|lookup) (?:error|failure)|no answer from host",
+    r"aborted after|wasn't able to establish|greeting failed|dns (?:soft|lookup) (?:error|failure)|no answer from host",
     r"temporar\S{1,4} (?:failure|error|problem|lookup|resolution|unable)|try again later|servfail",
 )
 NETWORK = _any(
@@ -79,13 +80,18 @@ RELAY_DENIED = _any(
 )
 
 USER_UNKNOWN = _any(
-    r"(?:no|not a|not our|unknown|invalid|non-?exist[ea]nt|illegal|bad|unrecogni[sz]ed|undefined|"
+    r"\b(?:no|not a|not our|unknown|invalid|non-?exist[ea]nt|illegal|bad|unrecogni[sz]ed|undefined|"
     r"inexistent|no (?:local|valid|known)|not a (?:valid|known|local|registered)) (?:such |or \S{1,20} |"
-    r"local |e-?mail |destination |mail |virtual |to |remote )*" + _WHO + r"\b(?! suppl| of sender| list full)",
-    r"no such (?:local |e-?mail |mail )?(?:" + _WHO + r"|name|id|drop|object|entry|virtual)",
+    r"local |e-?mail |destination |mail |virtual |to |remote )*"
+    + _WHO
+    + r"\b(?! suppl| of sender| list full)",
+    r"\bno such (?:local |e-?mail |mail )?(?:" + _WHO + r"|name|id|drop|object|entry|virtual)",
     r"(?:user|recipient|addressee|mail ?box|account)s?(?: name| address| id)?[: _-]{0,3}(?:is |are )?"
     r"(?:unknown|not[ _-]?found|doesn'?t exist|non-?exist|unbekannt|inexist)",
-    _WHO + r"(?: name| address| id)?" + _GAP + r" (?:was not found|not found|could ?n[o']t be found|"
+    _WHO
+    + r"(?: name| address| id)?"
+    + _GAP
+    + r" (?:was not found|not found|could ?n[o']t be found|"
     r"(?:does|did) ?n[o']t? exist|doesn't exist|do not exist|cannot be found|can't be found|could not be found|"
     r"is not (?:known|recogni[sz]ed|valid|a valid|found|listed|registered|local|correct|on this|in our|defined)|"
     r"isn't (?:known|valid|registered)|not (?:known|recogni[sz]ed|listed in|registered|exist)|"
@@ -93,11 +99,14 @@ USER_UNKNOWN = _any(
     r"has (?:been )?(?:deleted|removed|moved|left)|was (?:deleted|removed)|is non-?existent|nonexistent|"
     r"unknown|unrecogni[sz]ed|inexist)(?! sender)",
     r"(?:doesn't|does not|don't|do not|didn't) have an? (?:\S{1,80} ){0,4}?(?:account|mail ?box|user|address)",
-    r"no (?:mail ?box|account|user) (?:here |found |exists |by |with |named |for |on |in )|there is no (?:one|user|"
+    r"\bno (?:mail ?box|account|user) (?:here |found |exists |by |with |named |for |on |in )|there is no (?:one|user|"
     r"such|account|mail ?box)|nobody here|no one (?:here )?(?:by|with) (?:that|this)",
     r"recipnotfound|recipientnotfound|invalidrecipient|badrecipient|adr\.invalid",
     r"not (?:listed |found |present )?in (?:the )?(?:domino|public name|directory|(?:global )?address (?:book|list))|"
-    r"(?:unable to|cannot|can't|could not) (?:find|locate|verify|resolve) (?:the |this |a |an |any )?" + _WHO,
+    r"(?:unable to|cannot|can't|could not) (?:find|locate|verify|resolve) (?:the |this |a |an |any )?"
+    + _WHO,
+    r"not an? (?:active|valid|existing) (?:e-?mail )?(?:address|account|mail ?box|user)|did not (?:exactly )?match|"
+    r"no match(?:es|ing)? (?:to|for|found|user)|not have a final e-?mail|"
     r"is not (?:a|one of our) (?:\S{1,60} )?(?:user|customer|subscriber)|is not a member|not my user|not a user",
     r"(?:address|user|recipient|mail ?box|account)(?: you)?(?: entered)?(?: that)?(?: you)? (?:tried to reach|"
     r"specified|entered|typed) (?:is |was |does |do |could )not|who (?:are you|is) (?:looking|that)",
@@ -120,10 +129,12 @@ MAYBE_UNKNOWN = _any(
     r"(?:may|might) (?:be|have been|not) (?:\S{1,20} ){0,2}(?:unknown|invalid|exist|misspelled|full)",
 )
 DISABLED = _any(
-    _WHO + r"(?: \S{1,80}){0,5}? (?:is |has been |was |been |currently |now |has |are )*(?:disabled|inactive|"
+    _WHO
+    + r"(?: \S{1,80}){0,5}? (?:is |has been |was |been |currently |now |has |are )*(?:disabled|inactive|"
     r"de-?activated|suspended|closed|locked|terminated|cancel+ed|discontinued|not (?:active|enabled)|frozen|"
     r"no longer (?:active|available|monitored)|out of service|abandoned|expired|archived|retired)",
-    r"(?:disabled|inactive|deactivated|suspended|closed|expired|terminated|locked|dormant) " + _WHO,
+    r"\b(?:disabled|inactive|deactivated|suspended|closed|expired|terminated|locked|dormant) "
+    + _WHO,
     r"account.?(?:disabled|inactive|suspended)|mailbox (?:is )?disabled|has been disabled|konto gesperrt|"
     r"user (?:is )?(?:disabled|inactive|suspended)|compte (?:désactivé|suspendu|bloqué)",
 )
@@ -138,14 +149,14 @@ HOST_UNKNOWN = _any(
     r"couldn't find (?:any|a) (?:host|mail exchanger)|could not find a gateway|not (?:a )?known (?:host|domain)|"
     r"dns hard error|no mail ?(?:server|host|exchanger)s? (?:for|found|could)|can't find (?:the )?domain|"
     r"bad destination (?:host|system)|recipient domain|domain (?:wasn't|isn't) found|data record of requested|"
-    r"lookup\S{0,2} failed(?: \S{1,30}){0,3} permanently|all mx(?:s)? point|name service error",
+    r"lookup\S{0,2} failed(?: \S{1,30}){0,3} permanently|name or service not known",
 )
 NULL_MX = _any(
     r"null ?mx|no smtp service|(?:does not|doesn't|never) accepts? (?:e-?mail|any mail|mail)(?! from)|"
     r"does not receive (?:e-?)?mail|domain (?:does not|doesn't) (?:accept|receive)|seem to reject all mails"
 )
 
-_REFUSED = (
+REFUSED = _any(
     r"\bspam|anti-?spam|junk ?(?:mail|filter)|unsolicited|black-?\s?list|block-?\s?list|white-?list|\brbl|dnsbl|"
     r"surbl|\buribl|\bspf\b|\bdkim|dmarc|spamhaus|spamcop|\bsorbs|barracuda|senderbase|"
     r"reputation|bulk (?:e-?)?mail|trustwave|mail abuse|abusive|\bphish|"
@@ -163,20 +174,20 @@ _REFUSED = (
     r"(?:authentication|authori[sz]ation|auth) (?:is )?(?:required|failed|fails|check|needed)|unauthenticated|"
     r"not authenticated|must (?:be )?authenticat|client was not auth|not authori[sz]ed|unauthori[sz]ed|"
     r"not permitted|not allowed|isn't allowed|permission denied|permission to|prohibited|forbidden|restricted|"
-    r"refused by|rejected by (?:the |our |your |an? |filter|content|system|user|recipient|mail|server)|"
+    r"refused by|rejected by (?:our |your |an? |filter|content|system|user|recipient|mail|server)|"
     r"administrative|do not have permission|only accepts|must be (?:a )?member|too many (?:connections|spam|"
     r"recipients|messages from|bounces|errors)|rate.?limit|throttl|sending limit|sending rate|too (?:fast|"
     r"frequent)|challenge|bounce ?me|suspicious|looks like|hijack|open proxy|open relay|"
     r"(?:message|mail|content|e-?mail)(?: \S{1,30}){0,3} (?:filter|scanner)|filtered|"
     r"message (?:was |has been |is )*(?:discarded|quarantined|blocked)|high(?:ly)? probability|score",
 )
-REFUSED = _any(*_REFUSED)
 # Holds where nothing says "refused": used as the exception to a refusal.
-NO_REFUSAL = re.compile(rf"\A(?!.*(?:{'|'.join(_REFUSED)}))", re.DOTALL)
+NO_REFUSAL = re.compile(rf"\A(?!.*(?:{REFUSED.pattern}))", re.DOTALL)
 CONTENT = _any(
-    r"(?:message|mail|content|e-?mail|data|transaction)s?(?: \S{1,30}){0,2} (?:was |is |has been |not )*(?:reject|"
-    r"refus|denied|unaccept|not accepted|fail)|content reject|attachment|mime|bare lf|illegal (?:character|"
-    r"header)|header|format error|8bit|body (?:part|contain)|syntax error in (?:header|message)|rejecting",
+    r"(?:message|mail|content|e-?mail|data)s? (?:was |is |has been |are |were |not )*(?:reject|refus|denied|"
+    r"unacceptable|not accepted)|content reject|(?:with|by|this|illegal|banned|forbidden) attachment|attachments? "
+    r"(?:\S{1,20} )?(?:is|are|was|not|type|block|remov|reject)|bare lf|illegal (?:character|header)|"
+    r"(?:message|header) (?:format|syntax) error|not accepting (?:mail|messages)|syntax error in (?:header|message)",
 )
 DENIED = _any(
     r"access denied|denied|refuse[sd]?\b|reject(?:s|ed)?\b|blocked|unacceptable|not accepted|go away|"
@@ -198,7 +209,5 @@ SYSTEM = _any(
     r"bad sequence|starttls|\btls\b|certificate|procmail|maildir|forward file|database|lookup|ldap",
 )
 MAILBOX_UNAVAILABLE = _any(
-    r"mail ?box (?:is )?(?:unavailable|not available)|(?:user|recipient|account|address) (?:is )?(?:not available|"
-    r"unavailable)|requested action not taken|(?:recipient|address|user|mailbox|rcpt)(?: <?\S{1,80})? "
-    r"(?:was |is |has been )*(?:rejected|refused|undeliverable)|invalid|does not like recipient",
+    r"mail ?box (?:\S{1,60} )?(?:is )?(?:unavailable|not available)|requested action not taken: mailbox",
 )

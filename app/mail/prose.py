@@ -53,10 +53,11 @@ _DELAY = re.compile(
     re.IGNORECASE,
 )
 _DELAY_SUBJECT = re.compile(
-    r"delay|warning|deferred|still (?:being|trying)|not yet|verz[oö]ger|retard|ritard|temporar", re.IGNORECASE
+    r"delay|warning|deferred|still (?:being|trying)|not yet|verz[oö]ger|retard|ritard|temporar",
+    re.IGNORECASE,
 )
 _FINAL = re.compile(
-    r"permanent(?:ly)? (?:fatal |delivery )?(?:error|failure|fail)|failed permanently|given? up|giving up|"
+    r"permanent(?:ly)? (?:fatal |delivery )?(?:error|failure|fail)|failed permanently|given up|giving up|"
     r"(?:will|has) not be (?:re)?tr|returned to sender|no further (?:delivery )?attempts?|permanently rejected|"
     r"will not continue|won't be retried|message (?:is being |has been )?returned|could not be delivered for|"
     r"action: failed",

@@ -9,18 +9,24 @@ from collections.abc import Iterable
 
 _LOCAL = r"[^\s<>()\[\]\\,;:\"'@`|{}]{1,64}"
 _QUOTED = r"\"[^\"@<>\n]{1,62}\""
-_DOMAIN = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_][\w-]{0,61}[^\W_]\.?"
+_DOMAIN = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_](?:[\w-]{0,61}[^\W_])?\.?"
 _LITERAL = r"\[\d{1,3}(?:\.\d{1,3}){3}\]"
-_HOST = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+# What a report names is a recipient even when no such domain can exist.
+_HOST = r"[^\s<>()\[\]\\,;:\"@]{1,250}"
 ADDRESS = rf"(?:{_LOCAL}|{_QUOTED})@(?:{_DOMAIN}|{_LITERAL})"
 _ADDRESS = re.compile(ADDRESS)
 # In a field of a report one label is a domain, too: `root@localhost`.
-_FIELD = re.compile(rf"(?:[^\s<>()\[\]\\,;:\"@]{{1,64}}|{_QUOTED})@(?:{_DOMAIN}|{_LITERAL}|{_HOST})")
-_TYPE = re.compile(r"\s*(rfc-?822|utf-8|unknown|x\.?400|smtp|internet|mailto|x-[\w-]{1,20})\s*[;:]", re.I)
+_FIELD = re.compile(
+    rf"(?:[^\s<>()\[\]\\,;:\"@]{{1,64}}|{_QUOTED})@(?:{_DOMAIN}|{_LITERAL}|{_HOST})"
+)
+_TYPE = re.compile(
+    r"\s*(rfc-?822|utf-8|unknown|x\.?400|smtp|internet|mailto|x-[\w-]{1,20})\s*[;:]", re.IGNORECASE
+)
 _ROUTE = re.compile(r"@[\w.,@-]{1,250}:(?=[^\s@]{1,64}@)")
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _UTF8 = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
 _EDGES = " \t<>\"'`.,;:!?()[]|"
+_PREFIX = re.compile(r"^(?:mailto|smtp)[:=]", re.IGNORECASE)
 _LONGEST = 320
 
 
@@ -58,5 +64,5 @@ def unique(addresses: Iterable[str]) -> list[str]:
 def _trimmed(address: str) -> str:
     local, _, domain = address.rpartition("@")
     if not local.startswith('"'):
-        local = local.lstrip(_EDGES + "*=>-").removeprefix("mailto:") or local
+        local = _PREFIX.sub("", local.lstrip(_EDGES + "*=>-")) or local
     return f"{local}@{domain.rstrip('.')}"

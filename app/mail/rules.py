@@ -124,6 +124,12 @@ RULES: tuple[Rule, ...] = (
         unless=phrases.MAYBE_UNKNOWN,
     ),
     Rule(
+        id="text.too-big",
+        class_=_SOFT,
+        why="The mail is too big for the recipient.",
+        text=phrases.TOO_BIG,
+    ),
+    Rule(
         id="text.spam-or-policy",
         class_=_BLOCK,
         why="The mail was refused as spam, by a blocklist or by a policy.",
@@ -154,12 +160,6 @@ RULES: tuple[Rule, ...] = (
         class_=_HARD,
         why="The status says that the address or its domain does not exist.",
         statuses=_set("5.1.1 5.1.2 5.1.3 5.1.6 5.1.10"),
-    ),
-    Rule(
-        id="text.too-big",
-        class_=_SOFT,
-        why="The mail is too big for the recipient.",
-        text=phrases.TOO_BIG,
     ),
     Rule(
         id="status.too-big",
@@ -197,6 +197,12 @@ RULES: tuple[Rule, ...] = (
         class_=_BLOCK,
         why="The status says that the mail could not be routed.",
         statuses=_set("5.4"),
+    ),
+    Rule(
+        id="status.mailbox-disabled",
+        class_=_SOFT,
+        why="5.2.1 says that the mailbox takes no mail; no words say that it is gone.",
+        statuses=_set("5.2.1"),
     ),
     Rule(
         id="text.mailbox-unavailable",

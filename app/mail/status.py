@@ -6,7 +6,9 @@ from app.mail.reply import EnhancedStatus
 
 _FIELD = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})(?!\d)")
 # Also `#5.1.1`, `(#5.1.1)` of qmail and Exchange, `550-5.1.1` of a folded reply.
-_IN_TEXT = re.compile(r"(?:^|(?<=[\s(<\[#:;,\"'-]))([245])\.(\d{1,2})\.(\d{1,3})(?=$|[\s,;:)>\]\"'.<-](?!\d))")
+_IN_TEXT = re.compile(
+    r"(?:^|(?<=[\s(<\[#:;,\"'-]))([45])\.(\d{1,2})\.(\d{1,3})(?=$|[\s,;:)>\]\"'.<-](?!\d))"
+)
 _SUBJECTS = {
     0: "an undefined reason",
     1: "the address",
@@ -55,7 +57,7 @@ def status_field(value: str) -> EnhancedStatus | None:
 
 
 def status_in(text: str) -> EnhancedStatus | None:
-    """Return the first code in a text that says something: x.0.0 only when there is no other."""
+    """Return the first code of a failure in a text: x.0.0 only when there is no other."""
     every = [_status(found) for found in _IN_TEXT.finditer(text)]
     telling = [status for status in every if (status.subject, status.detail) != (0, 0)]
     return next(iter(telling or every), None)

@@ -24,8 +24,13 @@ _RULE = re.compile(
     r"begin forwarded message:)\s*$",
     re.IGNORECASE,
 )
-_HEADER_BLOCK = re.compile(r"^\W{0,3}(?:from|von|de|da|van|fra|od)\s?:\W{0,3}\S.{0,200}$", re.IGNORECASE)
-_SENT = re.compile(r"^\W{0,3}(?:sent|date|gesendet|envoy[eé]|enviado|inviato|verzonden|datum|sendt|skickat)\s?:", re.I)
+_HEADER_BLOCK = re.compile(
+    r"^\W{0,3}(?:from|von|de|da|van|fra|od)\s?:\W{0,3}\S.{0,200}$", re.IGNORECASE
+)
+_SENT = re.compile(
+    r"^\W{0,3}(?:sent|date|gesendet|envoy[eé]|enviado|inviato|verzonden|datum|sendt|skickat)\s?:",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
