@@ -105,12 +105,13 @@ class Timetable:
 
 
 def beats(interval_ms: int) -> tuple[Beat, ...]:
-    """Return what the clock repeats: scheduling passes, rollups, sweeps, the ledger check."""
+    """Return what the clock repeats: scheduling passes, rollups, sweeps, the ledger check, forecasts."""
     return (
         Beat(actor="schedule_tick", queue=SCHEDULE.queue, every_s=interval_ms / 1000),
         Beat(actor="fold_stats", queue=MAINTENANCE.queue, every_s=5.0),
         Beat(actor="sweep", queue=MAINTENANCE.queue, every_s=10.0),
         Beat(actor="check_books", queue=MAINTENANCE.queue, every_s=60.0),
+        Beat(actor="refresh_forecasts", queue=MAINTENANCE.queue, every_s=60.0),
     )
 
 

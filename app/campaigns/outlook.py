@@ -2,7 +2,7 @@
 
 The next mail of each person, its window and its account are found by the rules of the planner
 (app/campaigns/advance); app/scheduling/forecast places them. Stored with the campaign: the first
-answer at its start, the latest whenever it is asked for.
+answer at its start, the latest whenever it is asked for, and every few minutes while it runs.
 """
 
 import datetime as dt
@@ -24,6 +24,7 @@ from app.scheduling.senders import Lot, Slot
 from app.scheduling.shares import MINUTE_MS, Bound, Shares, millis, moment
 
 HOUR_MS = 60 * MINUTE_MS
+FRESH = dt.timedelta(minutes=5)  # the latest forecast of a running campaign is no older by much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,21 @@ def refresh(session: Session, campaign_id: UUID, now: dt.datetime) -> Outlook:
         (Jsonb(found.document()), campaign_id),
     )
     return found
+
+
+_OLDEST = """
+SELECT id FROM campaigns WHERE status = 'running'
+  AND coalesce((forecast->>'computed_at')::timestamptz, '-infinity') < %s
+ORDER BY forecast->>'computed_at' NULLS FIRST, id LIMIT 1"""
+
+
+def refresh_oldest(session: Session, now: dt.datetime) -> bool:
+    """Refresh the running campaign with the oldest forecast; False when none is older than FRESH."""
+    row = session.execute(_OLDEST, (now - FRESH,)).fetchone()
+    if row is None:
+        return False
+    refresh(session, row[0], now)
+    return True
 
 
 def at_start(session: Session, campaign_id: UUID) -> dict[str, Any] | None:

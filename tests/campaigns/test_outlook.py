@@ -169,6 +169,20 @@ def test_the_first_forecast_is_kept_with_the_campaign(house):
     assert house.value("SELECT forecast FROM campaigns") == latest.document()
 
 
+def test_the_clock_keeps_the_forecasts_of_running_campaigns_fresh(house):
+    limit(house, hourly_limit=2)
+    started = start(house, 10, "[{template: one}]")
+    assert not outlook.refresh_oldest(house.session, house.now)
+    later = house.now + outlook.FRESH + HOUR / 60
+    assert outlook.refresh_oldest(house.session, later)
+    assert not outlook.refresh_oldest(house.session, later)
+    stored = house.value("SELECT forecast->>'computed_at' FROM campaigns")
+    assert dt.datetime.fromisoformat(stored) == later
+    house.do(campaigns.pause)
+    assert not outlook.refresh_oldest(house.session, later + HOUR)
+    assert outlook.at_start(house.session, started.id)["computed_at"] < stored
+
+
 def test_a_draft_is_forecast_as_if_it_were_started(house):
     limit(house, hourly_limit=2)
     house.leads(10)
