@@ -30,7 +30,7 @@ USAGE = """\
 ./run test [pytest args]   the tests, on services of their own; beside `up` if you like
 ./run demo                 a campaign from import to funnel, then its numbers; exits
 ./run bench [PART ...] [--quick] [--leads N]   the numbers of DESIGN 14 against peers; infra/load/README.md
-./run chaos [--minutes N] [--seed S]   every fault under load, then what was lost or doubled (0)
+./run chaos [--minutes N] [--seed S] [--kills K] [--json FILE]   every fault under load, then what was lost or doubled (0)
 ./run services [command]   only PostgreSQL, RabbitMQ and Redis, as long as the command runs
 ./run mailqueue ...        the command line, against the stack of `up`
 ./run restart NAME [STACK] [--kill]   one process of `up` (or another stack), in the middle of it all

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.lifecycle import transitions
+from tests.failure.neighbours import hang_beside
 from tests.failure.office import OK, HungUp, Step, Visit
 from tests.failure.services import Service
 from tests.failure.stand import Campaign, Stand
@@ -295,6 +296,12 @@ def slow_reply(visit: Visit) -> bytes | None:
     return b"\n"
 
 
+def one_app_hangs(trial: Trial) -> None:
+    """One app's mail server hangs; the mails of another app take no longer."""
+    trial.stand.office.pace_s = 0.02
+    hang_beside(trial.stand)
+
+
 FAULTS: dict[str, Harm] = {
     "worker killed at random": random_kills,
     "worker frozen past its lease": freeze,
@@ -309,6 +316,7 @@ FAULTS: dict[str, Harm] = {
     "limits changed, paused, resumed, killed": change_everything,
     "SMTP refuses connections": refuses_connections,
     "SMTP hangs after DATA for 120 s": hangs_after_data,
+    "SMTP of one app hangs beside another": one_app_hangs,
     "SMTP greylists everybody": greylists,
     "SMTP closes after the final dot": _misbehave(Step.DOT, _closes, 0.02),
     "SMTP closes at RCPT": _misbehave(Step.RCPT, _drops, 0.02),

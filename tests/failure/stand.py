@@ -58,6 +58,7 @@ class Count:
     seconds: float
     states: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def violations(self) -> list[str]:
@@ -93,6 +94,8 @@ class Stand:
         self.office = PostOffice()
         self.open_at_kill = 0
         self.wrong: list[str] = []
+        self.notes: list[str] = []
+        self._offices: list[PostOffice] = []
         self._name = name
         self._folder = folder
         self._began = time.monotonic()
@@ -128,6 +131,11 @@ class Stand:
                 if time.monotonic() > ends_at:
                     raise
                 time.sleep(0.1)
+
+    def open_office(self) -> PostOffice:
+        """Open one more mail server; what arrives there counts, too."""
+        self._offices.append(PostOffice())
+        return self._offices[-1]
 
     def new_session(self) -> Session:
         return connect(self._database)
@@ -339,7 +347,8 @@ class Stand:
         """Compare what was planned, what the rows say and what arrived."""
         rows = self.ask("SELECT to_email, status FROM emails")
         state_of = dict(rows)
-        accepted, refused = self.office.accepted, self.office.refused
+        accepted = sum((office.accepted for office in self._offices), self.office.accepted)
+        refused = self.office.refused.union(*(office.refused for office in self._offices))
         addresses = [a for campaign in self._campaigns for a in campaign.addresses]
         lost = [a for a in addresses if not accepted[a] and not _is_told(a, state_of, refused)]
         off_by = sum(abs(self._books(c).off_by) for c in self._campaigns)
@@ -362,6 +371,7 @@ class Stand:
             seconds=time.monotonic() - self._began,
             states=dict(Counter(state_of.values())),
             wrong=self.wrong,
+            notes=self.notes,
         )
 
     def _books(self, campaign: Campaign) -> ledger.Ledger:
@@ -388,7 +398,8 @@ class Stand:
             with contextlib.suppress(ProcessLookupError):
                 self.signal(name, signal.SIGKILL)
             self._children.pop(name).popen.wait()
-        self.office.close()
+        for office in (self.office, *self._offices):
+            office.close()
         if self._session is not None:
             self._session.close()
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from tests.failure.neighbours import MOST_MORE_S, MOST_TIMES, hang_beside
 from tests.failure.office import Gate, PostOffice, Step
 from tests.failure.services import Service
 
@@ -60,6 +61,16 @@ def test_a_host_that_hangs_does_not_stop_another_app(stand, promise) -> None:
     stand.finish(60)
     stand.office.accepted += hanging.accepted
     hanging.close()
+    promise(stand)
+
+
+def test_a_host_that_hangs_does_not_slow_the_p99_of_another_app(stand, promise) -> None:
+    stand.start_workers("worker", threads=4)
+    stand.start_clock()
+    stand.plan(20, address="first{n}@example{k}.com")
+    alone, beside = hang_beside(stand)
+    assert beside <= MOST_TIMES * alone + MOST_MORE_S
+    stand.finish(60)
     promise(stand)
 
 
