@@ -18,10 +18,10 @@ from infra.load.usage import Meter
 _POLL_S = 0.02
 _STALLED_S = 30.0
 _CAMPAIGN = 2
-_OPEN = "SELECT EXISTS (SELECT FROM emails WHERE campaign_id = 2 AND status <> 'sent')"
+_OPEN = "SELECT EXISTS (SELECT FROM peer.emails WHERE campaign_id = 2 AND status <> 'sent')"
 _COUNT = """
-SELECT (SELECT count(*) FROM emails WHERE campaign_id = 2 AND status = 'sent'),
-       (SELECT count(*) FROM email_events WHERE type = 'sent')"""
+SELECT (SELECT count(*) FROM peer.emails WHERE campaign_id = 2 AND status = 'sent'),
+       (SELECT count(*) FROM peer.email_events WHERE type = 'sent')"""
 
 
 def send_campaign(peers: Peers, sink: Sink, folder: Path, mails: int) -> Round:
@@ -57,22 +57,22 @@ def reset(session: Session, smtp_port: int) -> None:
     """Make the peers' tables anew, with one template and one account."""
     session.execute((SOURCE / "schema.sql").read_text())
     session.execute(
-        "INSERT INTO templates VALUES (1, %s, %s, %s)",
+        "INSERT INTO peer.templates VALUES (1, %s, %s, %s)",
         (letters.SUBJECT, letters.HTML, letters.TEXT),
     )
     session.execute(
-        "INSERT INTO accounts VALUES (1, %s, 'Sender', '127.0.0.1', %s)",
+        "INSERT INTO peer.accounts VALUES (1, %s, 'Sender', '127.0.0.1', %s)",
         (letters.SENDER, smtp_port),
     )
 
 
 def _fill(session: Session, mails: int) -> None:
     columns = "tenant_id, campaign_id, template_id, account_id, to_address, variables"
-    with session.cursor() as cursor, cursor.copy(f"COPY emails ({columns}) FROM STDIN") as copy:
+    with session.cursor() as cursor, cursor.copy(f"COPY peer.emails ({columns}) FROM STDIN") as copy:
         for number in range(mails):
             words = Jsonb(letters.variables(number))
             copy.write_row((1, _CAMPAIGN, 1, 1, letters.address(number), words))
-    session.execute("VACUUM ANALYZE emails")
+    session.execute("VACUUM ANALYZE peer.emails")
 
 
 def _wait(session: Session, sink: Sink, target: int, log: Path) -> None:

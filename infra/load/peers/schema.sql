@@ -1,4 +1,6 @@
 -- The peers' own tables, as the field builds them: one row per mail, serial keys, an index on status.
+CREATE SCHEMA IF NOT EXISTS peer;
+SET search_path = peer;
 DROP TABLE IF EXISTS email_events, emails, templates, accounts, api_keys;
 CREATE TABLE templates (id bigint PRIMARY KEY, subject text, html text, body_text text);
 CREATE TABLE accounts (id bigint PRIMARY KEY, address text, name text, host text, port int);

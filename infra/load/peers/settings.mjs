@@ -6,7 +6,10 @@ import { Redis } from 'ioredis';
 // BullMQ wants a connection of its own for each queue and worker.
 export const redis = () => new Redis(process.env.REDIS_URL, { maxRetriesPerRequest: null });
 export const PREFIX = 'bench-peer';
-export const PG = { connectionString: process.env.PEER_DATABASE_URL };
+export const PG = {
+  connectionString: process.env.PEER_DATABASE_URL,
+  options: '-c search_path=peer',
+};
 export const QUEUE = 'email-sending';
 export const TRACKING_QUEUE = 'tracking';
 const SECRET = '0123456789abcdef0123456789abcdef';
