@@ -22,7 +22,7 @@ from app.config import settings
 from app.db.migrate import upgrade
 from app.db.session import connect
 from app.errors import MailqueueError
-from infra.load import grow, ingest, machine, node, rtt, send, soak, steps, track
+from infra.load import api, grow, ingest, latency, machine, node, rtt, send, soak, steps, track
 from infra.load.figures import table
 from infra.load.stand import FULL, QUICK, Measured, Sizes, Stand
 from infra.local.places import LOCAL
@@ -32,7 +32,9 @@ PARTS: Mapping[str, Callable[[Stand], Measured]] = {
     "send": send.measure,
     "rtt": rtt.measure,
     "grow": grow.measure,
+    "latency": latency.measure,
     "track": track.measure,
+    "api": api.measure,
     "ingest": ingest.measure,
     "soak": soak.measure,
     "steps": steps.measure,

@@ -68,7 +68,10 @@ def reset(session: Session, smtp_port: int) -> None:
 
 def _fill(session: Session, mails: int) -> None:
     columns = "tenant_id, campaign_id, template_id, account_id, to_address, variables"
-    with session.cursor() as cursor, cursor.copy(f"COPY peer.emails ({columns}) FROM STDIN") as copy:
+    with (
+        session.cursor() as cursor,
+        cursor.copy(f"COPY peer.emails ({columns}) FROM STDIN") as copy,
+    ):
         for number in range(mails):
             words = Jsonb(letters.variables(number))
             copy.write_row((1, _CAMPAIGN, 1, 1, letters.address(number), words))

@@ -49,7 +49,8 @@ def environment() -> dict[str, str]:
 @contextmanager
 def working(folder: Path, processes: int) -> Iterator[Fleet]:
     """Run workers and clock; ready to work when the block begins, the clock in command."""
-    with standing_by(folder, processes) as (fleet, _):
+    with standing_by(folder, processes) as (fleet, gun):
+        gun.fire()
         yield fleet
 
 
@@ -89,10 +90,15 @@ class StartingGun:
 
     def fire(self) -> None:
         """Publish the first tick and let the clock lead."""
+        self.tick()
+        self._is_fired.set()
+
+    @staticmethod
+    def tick() -> None:
+        """Ask for a scheduling pass now."""
         tick = encode("schedule_tick", SCHEDULE.queue, TickPayload(reason="bench"))
         with contextlib.closing(BatchPublisher(settings().rabbitmq_url)) as publisher:
             publisher.publish([tick])
-        self._is_fired.set()
 
     def _hold(self) -> None:
         with leadership(settings().database_url, threading.Event()):

@@ -1,17 +1,22 @@
 """`ingest`: how fast leads come in by COPY, and how fast a batch of recipients becomes e-mails."""
 
 import tempfile
+import time
 from pathlib import Path
+from uuid import UUID
 
 from app.campaigns.leads_import import ImportResult, LeadFile, import_csv
 from app.config import settings
 from app.db.session import Session, connect
-from app.errors import LedgerOff
-from infra.load import letters, tenant
+from app.errors import DependencyUnavailable, LedgerOff
+from infra.load import fleet, letters, sinks, submitting, tenant
 from infra.load.figures import Direction, Figure, Goal
 from infra.load.stand import Measured, Stand, median
 
 _ROWS_PER_S = Goal(direction=Direction.AT_LEAST, limit=20_000)
+_ANSWERED_MS = Goal(direction=Direction.AT_MOST, limit=150)
+_EXPANDED_S = Goal(direction=Direction.AT_MOST, limit=2)
+_EXPANSION_LIMIT_S = 60.0
 _ROUNDS = 3
 
 
@@ -23,10 +28,60 @@ def measure(stand: Stand) -> Measured:
     ):
         path = letters.write_leads(Path(folder) / "leads.csv", stand.sizes.import_rows)
         imports = [_imported(session, path, stand.sizes.import_rows) for _ in range(_ROUNDS)]
+        batch, remarks = _batch_lines(session, stand)
     rate = median(stand.sizes.import_rows / seconds for seconds in imports)
-    figures = [Figure(name="lead import, rows/s", ours=rate, unit="/s", goal=_ROWS_PER_S)]
-    remark = f"median of {_ROUNDS} imports of {stand.sizes.import_rows:,} rows"
-    return Measured(figures=figures, remarks=[remark], facts={"import_s": imports})
+    figures = [Figure(name="lead import, rows/s", ours=rate, unit="/s", goal=_ROWS_PER_S), *batch]
+    remarks += [f"median of {_ROUNDS} imports of {stand.sizes.import_rows:,} rows"]
+    return Measured(figures=figures, remarks=remarks, facts={"import_s": imports})
+
+
+def _batch_lines(session: Session, stand: Stand) -> tuple[list[Figure], list[str]]:
+    """Return the lines of the batch, or a remark why it could not be posted."""
+    try:
+        answered, expanded = _batch(session, stand)
+    except DependencyUnavailable as error:
+        return [], [f"no batch: {error}"]
+    name = f"batch of {stand.sizes.batch:,}"
+    return [
+        Figure(
+            name=f"{name}, until the answer", ours=answered * 1000, unit="ms", goal=_ANSWERED_MS
+        ),
+        Figure(name=f"{name}, until expanded", ours=expanded, unit="s", goal=_EXPANDED_S),
+    ], []
+
+
+def _batch(session: Session, stand: Stand) -> tuple[float, float]:
+    """Post batches; return the seconds of the second until its answer and until all are e-mails.
+
+    The first one, of a single recipient, only warms up. Raises LedgerOff when mails are missing.
+    """
+    with sinks.fastest(stand.folder) as sink:
+        app_id = tenant.new_app(session, sink.port)
+        body = submitting.batch(stand.sizes.batch)
+        with (
+            submitting.office(session, stand.folder, app_id) as office,
+            fleet.working(stand.folder, stand.sizes.processes),
+            submitting.client(office) as client,
+        ):
+            client.post(submitting.BATCH, submitting.batch(1))
+            _wait_for_mails(session, app_id, 1)
+            began = time.monotonic()
+            client.post(submitting.BATCH, body)
+            answered = time.monotonic() - began
+            _wait_for_mails(session, app_id, 1 + stand.sizes.batch)
+            return answered, time.monotonic() - began
+
+
+def _wait_for_mails(session: Session, app_id: UUID, count: int) -> None:
+    deadline = time.monotonic() + _EXPANSION_LIMIT_S
+    query = "SELECT coalesce(sum(expanded), 0) FROM batches WHERE app_id = %s"
+    while True:
+        row = session.execute(query, (app_id,)).fetchone()
+        if row is not None and row[0] >= count:
+            return
+        if time.monotonic() > deadline:
+            raise LedgerOff(f"No time: {row and row[0]} of {count} mails of the batch were made.")
+        time.sleep(0.01)
 
 
 def _imported(session: Session, path: Path, rows: int) -> float:
