@@ -66,13 +66,11 @@ def _probe(office: Office, sink: OwnSink, numbers: range) -> list[float]:
             client.post(submitting.EMAILS, submitting.email(f"probe-{number}"))
             time.sleep(random.expovariate(1 / _MEAN_GAP_S))
     deadline = time.monotonic() + _ARRIVED_S
-    while len(arrived := sink.arrivals()) < len(posted) and time.monotonic() < deadline:
-        if posted.keys() <= arrived.keys():
-            break
+    while (lost := posted.keys() - sink.arrivals().keys()) and time.monotonic() < deadline:
         time.sleep(0.1)
-    lost = posted.keys() - arrived.keys()
     if lost:
         raise LedgerOff(f"No latency: {len(lost)} of {len(posted)} probes never arrived.")
+    arrived = sink.arrivals()
     return [(arrived[n] - posted[n]) * 1000 for n in list(numbers)[_WARM:]]
 
 
