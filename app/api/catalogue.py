@@ -5,7 +5,19 @@ from typing import Any
 
 from flask import Flask
 
-from app.api import emails, health, mailer
+from app.api import (
+    accounts,
+    api_keys,
+    apps,
+    audit,
+    companies,
+    emails,
+    health,
+    mailer,
+    queues,
+    smtp_configs,
+    users,
+)
 from app.api.authentication import Door
 from app.api.endpoint import Routes
 from app.api.health import Check
@@ -13,7 +25,19 @@ from app.api.openapi import document
 from app.api.serving import add_headers, register
 from app.release import VERSION
 
-SUBJECTS: tuple[Routes, ...] = (health.routes, emails.routes, mailer.routes)
+SUBJECTS: tuple[Routes, ...] = (
+    health.routes,
+    emails.routes,
+    apps.routes,
+    companies.routes,
+    api_keys.routes,
+    users.routes,
+    queues.routes,
+    smtp_configs.routes,
+    accounts.routes,
+    audit.routes,
+    mailer.routes,
+)
 
 
 def subjects(checks: Mapping[str, Check]) -> tuple[Routes, ...]:

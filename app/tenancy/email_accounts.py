@@ -11,15 +11,15 @@ from psycopg.rows import class_row
 
 from app.audit import AuditEntry, Author, note_change, record
 from app.db.session import Session, one
-from app.errors import Conflict, InputInvalid, NotFound
+from app.errors import InputInvalid, NotFound
 from app.ids import new_id
 from app.lifecycle import transitions
-from app.tenancy import checks, smtp_configs
+from app.tenancy import checks
 
 LIMITS = range(1, 10_000_001)
 GAPS_MS = range(86_400_001)
 
-_STATUSES = ("active", "paused")
+_VERBS = {"active": "resumed", "paused": "paused"}
 _WARMUP_GROWTHS = (Decimal("1.01"), Decimal(10))
 
 
@@ -90,7 +90,6 @@ _DELETE = "DELETE FROM email_accounts WHERE app_id = %(app_id)s AND id = %(id)s"
 _HAS_MAIL = """
 SELECT FROM email_stats WHERE app_id = %(app_id)s AND account_id = %(id)s
 UNION ALL SELECT FROM email_stat_deltas WHERE app_id = %(app_id)s AND account_id = %(id)s LIMIT 1"""
-_BY_ADDRESS = "SELECT id FROM email_accounts WHERE app_id = %s AND address = %s"
 # A foreign key alone would take another app's row.
 _HAS_SERVER = "SELECT FROM smtp_configs WHERE app_id = %s AND id = %s"
 _HAS_COMPANY = "SELECT FROM companies WHERE app_id = %s AND id = %s"
@@ -148,39 +147,16 @@ def list_page(
     return cursor.execute(_PAGE, {"app_id": app_id, "after": after, "limit": limit}).fetchall()
 
 
-def open_for(session: Session, app_id: UUID, address: str, name: str, author: Author) -> UUID:
-    """Return the account of a sender address, created on the app's default server when absent.
-
-    Raises InputInvalid (from) when the app has no server to send through. Two at once make one.
-    """
-    found = one(session, _BY_ADDRESS, (app_id, _one_spelling(address)))
-    if found is not None:
-        return UUID(str(found[0]))
-    server_id = smtp_configs.default_id(session, app_id)
-    if server_id is None:
-        raise InputInvalid(
-            f"The app cannot send as {address}.",
-            why="No account has this address, and the app has no SMTP server for a new one.",
-            fix="Create a server: POST /v1/smtp-configs, or an account: POST /v1/email-accounts.",
-            field="from",
-        )
-    new = NewAccount(app_id=app_id, smtp_config_id=server_id, address=address, display_name=name)
-    try:
-        return create(session, new, author).id
-    except Conflict:
-        return get_by_address(session, app_id, address).id
-
-
 def update(session: Session, changed: Account, author: Author) -> Account:
     """Store every field of an account, its status too; mail on its way keeps to it at once.
 
     Raises InputInvalid naming the field, Conflict (address), NotFound (server or company).
     """
     checked = _checked(changed)
-    if checked.status not in _STATUSES:
+    if checked.status not in _VERBS:
         raise InputInvalid(
             f"An account cannot be {checked.status!r}.",
-            why=f"It is {' or '.join(_STATUSES)}.",
+            why=f"It is {' or '.join(_VERBS)}.",
             field="status",
         )
     fields = dataclasses.asdict(checked)
@@ -188,7 +164,9 @@ def update(session: Session, changed: Account, author: Author) -> Account:
         before = dataclasses.asdict(get(session, changed.app_id, changed.id))
         _require_neighbours(session, checked)
         session.execute(_UPDATE, fields)
-        entry = _entry(changed, author, "email_account.updated", None, {})
+        is_moved = before["status"] != checked.status
+        verb = _VERBS[checked.status] if is_moved else "updated"
+        entry = _entry(changed, author, f"email_account.{verb}", None, {})
         note_change(session, entry, before, fields)
         transitions.ask_again(session, changed.app_id, changed.id)
         return get(session, changed.app_id, changed.id)

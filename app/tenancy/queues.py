@@ -34,6 +34,13 @@ class QueueStatus(StrEnum):
     DRAINING = "draining"
 
 
+_VERBS = {
+    QueueStatus.ACTIVE: "resumed",
+    QueueStatus.PAUSED: "paused",
+    QueueStatus.DRAINING: "drained",
+}
+
+
 class OnUnknown(StrEnum):
     """What becomes of a mail whose SMTP reply was never seen."""
 
@@ -152,7 +159,9 @@ def update(session: Session, changed: Queue, author: Author) -> Queue:
     with checks.unique("queue", checked.name), session.transaction():
         before = dataclasses.asdict(get(session, changed.app_id, changed.id))
         session.execute(_UPDATE, fields | {"retry_delays_s": list(checked.retry_delays_s)})
-        note_change(session, _entry(changed, author, "updated"), before, fields)
+        is_moved = before["status"] != checked.status
+        verb = _VERBS[QueueStatus(checked.status)] if is_moved else "updated"
+        note_change(session, _entry(changed, author, verb), before, fields)
         transitions.ask_again(session, changed.app_id)
         return get(session, changed.app_id, changed.id)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from app.audit import AuditEntry, Author, note_change, record
-from app.db.session import Session, one
+from app.db.session import Session
 from app.errors import ConfigurationInvalid, InputInvalid, NotFound
 from app.ids import new_id
 from app.secretbox import Place, SecretBox
@@ -74,9 +74,6 @@ UPDATE smtp_configs SET name = %(name)s, host = %(host)s, port = %(port)s,
        connections = %(connections)s
 WHERE app_id = %(app_id)s AND id = %(id)s"""
 _DELETE = "DELETE FROM smtp_configs WHERE app_id = %(app_id)s AND id = %(id)s"
-# The server of senders that nobody opened an account for: the one called so, else the oldest.
-_DEFAULT = """
-SELECT id FROM smtp_configs WHERE app_id = %s ORDER BY name = 'default' DESC, id LIMIT 1"""
 
 
 def create(session: Session, box: SecretBox, new: NewSmtpConfig, author: Author) -> SmtpConfig:
@@ -119,12 +116,6 @@ def list_page(
 ) -> list[SmtpConfig]:
     """Return servers of an app, newest first, below the id `after`; raises SealBroken."""
     return _found(session, box, _PAGE, {"app_id": app_id, "after": after, "limit": limit})
-
-
-def default_id(session: Session, app_id: UUID) -> UUID | None:
-    """Return the server of senders that have no account yet: "default", else the oldest."""
-    row = one(session, _DEFAULT, (app_id,))
-    return None if row is None else row[0]
 
 
 def update(session: Session, box: SecretBox, changed: SmtpConfig, author: Author) -> SmtpConfig:

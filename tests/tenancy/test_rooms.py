@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from app.audit import AuditFilter, list_page
-from app.db.session import Session, tenant_transaction
+from app.db.session import Session
 from app.errors import ConfigurationInvalid, Conflict, InputInvalid, NotFound
 from app.smtp.connection import Security
 from app.tenancy import apps, companies, email_accounts, queues, smtp_configs
@@ -122,23 +122,6 @@ def test_an_account_is_not_moved_to_another_apps_server(session, app):
         email_accounts.update(
             session, dataclasses.replace(account, smtp_config_id=other.id), AUTHOR
         )
-
-
-def test_a_sender_without_an_account_gets_one_on_the_default_server(session, app):
-    factories.make_smtp_config(session, app.id, name="a first one")
-    server = factories.make_smtp_config(session, app.id, name="default")
-    with tenant_transaction(session, app.id):
-        made = email_accounts.open_for(session, app.id, "Ana@example.com", "Ana", AUTHOR)
-        again = email_accounts.open_for(session, app.id, "Ana@example.com", "", AUTHOR)
-    assert made == again
-    found = email_accounts.get(session, app.id, made)
-    assert (found.smtp_config_id, found.display_name) == (server.id, "Ana")
-
-
-def test_a_sender_of_an_app_without_server_is_told_what_to_do(session, app):
-    with pytest.raises(InputInvalid, match="POST /v1/smtp-configs") as refused:
-        email_accounts.open_for(session, app.id, "ana@example.com", "", AUTHOR)
-    assert refused.value.field == "from"
 
 
 def test_a_company_with_members_stays(session, app):
