@@ -42,7 +42,7 @@ _CODES = frozenset(
 )
 _SPACES = re.compile(r"\s+")
 _LOOKED_UP = re.compile(
-    r"(?:name service error for (?:name=)?|unrouteable mail domain \"?|(?<=\[))<?([\w.-]+\.[\w-]+)(?!\d)"
+    r"(?:name service error for (?:name=)?|unrouteable mail domain \"?|lookup of |(?<=\[))<?([\w.-]+\.[a-z][\w-]+)"
 )
 # sendmail quotes the remote reply so, and adds words of its own that contradict it.
 _REASON = re.compile(r"\(reason: ([^)]{4,500})\)", re.IGNORECASE)
@@ -50,6 +50,7 @@ _FOOTER = re.compile(
     r"\b(?:this|the information)(?: \S{1,20}){0,5}?(?: \S{1,20})? (?:is |are |may be |contains? )(?:\S{1,20} ){0,3}?"
     r"(?:confidential|privileged|intended (?:only|solely)|proprietary)",
 )
+_ABOUT_A_HOST = frozenset({"text.host-unknown", "text.no-such-domain"})
 _UNDECIDED = frozenset(
     {"status.permanent", "undecided", "text.network-unsure", "text.denied", "status.routing"}
 )
@@ -177,7 +178,7 @@ def _matches(rule: Rule, facts: _Facts) -> bool:
         return False
     if rule.unless is not None and rule.unless.search(facts.text):
         return False
-    return rule.id != "text.host-unknown" or _is_about_recipient(facts)
+    return rule.id not in _ABOUT_A_HOST or _is_about_recipient(facts)
 
 
 def _names(status: EnhancedStatus | None) -> set[str]:

@@ -151,6 +151,7 @@ HOST_UNKNOWN = _any(
     r"bad destination (?:host|system)|recipient domain|domain (?:wasn't|isn't) found|data record of requested|"
     r"lookup\S{0,2} failed(?: \S{1,30}){0,3} permanently|name or service not known",
 )
+NO_SUCH_DOMAIN = _any(r"\bnxdomain\b")
 NULL_MX = _any(
     r"null ?mx|no smtp service|(?:does not|doesn't|never) accepts? (?:e-?mail|any mail|mail)(?! from)|"
     r"does not receive (?:e-?)?mail|domain (?:does not|doesn't) (?:accept|receive)|seem to reject all mails"

@@ -9,7 +9,7 @@ import re
 from app.mail.message import Headers
 
 _DAEMON = re.compile(
-    r"mailer[-_. ]?daemon|mail[-_. ]?daemon|post ?master|mdaemon|mail delivery|delivery (?:sub)?system|"
+    r"mailer[-_. ]?daemon|mail[-_. ]?daemon|post[-_ ]?master|mdaemon|mail delivery|delivery (?:sub)?system|"
     r"mail (?:administrator|system|server|deliver)|system administrator|bounce|postoffice|non-?delivery|"
     r"mail\.?er@|undeliver|microsoft exchange|internet mail|mmdf|smtp\b|delivery (?:status|service|agent)|mta\b",
     re.IGNORECASE,

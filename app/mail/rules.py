@@ -70,6 +70,13 @@ RULES: tuple[Rule, ...] = (
         text=phrases.GREYLISTED,
     ),
     Rule(
+        id="text.no-such-domain",
+        class_=_HARD,
+        why="DNS says that the recipient's domain does not exist (NXDOMAIN), whatever the status.",
+        text=phrases.NO_SUCH_DOMAIN,
+        unless=phrases.GREYLISTED,
+    ),
+    Rule(
         id="transient.network",
         class_=_SOFT,
         why="A host could not be reached in time; that says nothing about the mailbox.",
