@@ -130,6 +130,16 @@ def by_hour(session: Session, campaign_id: UUID) -> list[HourCounts]:
     return [HourCounts(hour=hour, counts=counted[hour]) for hour in sorted(counted)]
 
 
+_SENT_SINCE = f"""{_COUNTED}
+SELECT coalesce(sum(n), 0) FROM counted WHERE kind = 'sent' AND at >= %(since)s"""  # noqa: S608 - constants
+
+
+def sent_since(session: Session, campaign_id: UUID, since: dt.datetime) -> int:
+    """Return how many mails of the campaign were accepted since then, to the minute."""
+    row = session.execute(_SENT_SINCE, {"campaign": campaign_id, "since": since}).fetchone()
+    return int(row[0]) if row else 0
+
+
 def _counts(session: Session, statement: str, campaign_id: UUID) -> Mapping[Any, Counts]:
     rows = session.execute(statement, {"campaign": campaign_id, "kinds": list(_KINDS)}).fetchall()
     kinds: defaultdict[Any, dict[str, int]] = defaultdict(dict)

@@ -7,15 +7,21 @@ from flask import Flask
 
 from app.api import (
     accounts,
+    analytics,
     api_keys,
     apps,
     audit,
+    campaigns,
     companies,
+    contents,
+    dead_letters,
     emails,
     health,
+    leads,
     mailer,
     queues,
     smtp_configs,
+    suppressions,
     users,
 )
 from app.api.authentication import Door
@@ -26,17 +32,23 @@ from app.api.serving import add_headers, register
 from app.release import VERSION
 
 SUBJECTS: tuple[Routes, ...] = (
-    health.routes,
     emails.routes,
+    contents.routes,
+    leads.routes,
+    campaigns.routes,
+    suppressions.routes,
+    analytics.routes,
+    dead_letters.routes,
+    queues.routes,
+    smtp_configs.routes,
+    accounts.routes,
     apps.routes,
     companies.routes,
     api_keys.routes,
     users.routes,
-    queues.routes,
-    smtp_configs.routes,
-    accounts.routes,
     audit.routes,
     mailer.routes,
+    health.routes,
 )
 
 

@@ -98,7 +98,7 @@ def create(
     return made
 
 
-_SELECT = """
+SELECT = """
 SELECT c.id, c.app_id, c.name, c.status, c.scheduled_at, c.started_at, c.finished_at, c.timezone,
        c.priority, c.audience,
        (SELECT count(*) FROM campaign_sequence_steps s WHERE s.campaign_id = c.id) AS steps
@@ -109,7 +109,7 @@ def get(session: Session, app_id: UUID, name: str) -> Campaign:
     """Return a campaign of the app by its name; raises NotFound."""
     binds = {"app": app_id, "name": name}
     cursor = session.cursor(row_factory=class_row(Campaign))
-    found = cursor.execute(f"{_SELECT} AND c.name = %(name)s", binds).fetchone()
+    found = cursor.execute(f"{SELECT} AND c.name = %(name)s", binds).fetchone()
     if found is None:
         known = [campaign.name for campaign in list_all(session, app_id)]
         raise checks.not_found("campaign", name, known)
@@ -119,7 +119,7 @@ def get(session: Session, app_id: UUID, name: str) -> Campaign:
 def list_all(session: Session, app_id: UUID) -> list[Campaign]:
     """Return the campaigns of the app, the newest first."""
     cursor = session.cursor(row_factory=class_row(Campaign))
-    return cursor.execute(f"{_SELECT} ORDER BY c.id DESC", {"app": app_id}).fetchall()
+    return cursor.execute(f"{SELECT} ORDER BY c.id DESC", {"app": app_id}).fetchall()
 
 
 def show(session: Session, app_id: UUID, name: str) -> Progress:

@@ -18,7 +18,8 @@ reached AS (
   FROM leads l JOIN campaigns c ON c.app_id = l.app_id
   WHERE c.id = %(campaign)s AND l.status = 'active' AND l.variables @> c.audience
     AND NOT EXISTS (SELECT FROM suppression_list x WHERE x.email_hash = l.email_hash
-                    AND (x.app_id = l.app_id OR x.app_id IS NULL)))
+                    AND (x.app_id = l.app_id OR x.app_id IS NULL)
+                    AND (x.expires_at IS NULL OR x.expires_at > now())))
 INSERT INTO enrolments (id, app_id, campaign_id, lead_id, account_id, due_at)
 SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0') || '7'
         || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid,

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, LiteralString
 from uuid import UUID
 
 import orjson
@@ -24,6 +24,8 @@ from app.privacy import address_hash
 
 # Rows between two reports of progress, and rows that share one call of the id source.
 _BLOCK = 2_000
+
+MOST_REJECTS = 1_000
 
 Progress = Callable[[int, int], None]
 
@@ -60,10 +62,9 @@ def import_csv(
     """
     began = monotonic_s()
     with _opened(file.path) as source, session.transaction():
-        # Imports of one app wait for each other: a row is never counted as added by two.
-        session.execute("SELECT pg_advisory_xact_lock(hashtext('leads ' || %s))", (str(app_id),))
+        session.execute(_LOCK, (str(app_id),))
         session.execute(_TEMPORARY)
-        rows = _copy(session, source, file.pepper, progress or _silent)
+        rows = _copy_file(session, source, file.pepper, progress or _silent)
         added, counts = _take(session, app_id, file.company_id)
         rejects_path = _write_rejects(session, file) if counts else None
     return ImportResult(
@@ -77,6 +78,57 @@ def import_csv(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """A row that was not added, and why."""
+
+    line: int
+    email: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsResult:
+    """What became of rows that came without a file; `rejects` has the first MOST_REJECTS."""
+
+    rows: int
+    added: int
+    rejected: int
+    rejects: tuple[Reject, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """For whom rows are imported."""
+
+    app_id: UUID
+    pepper: str
+    company_id: UUID | None = None
+
+
+def import_rows(session: Session, audience: Audience, parsed: Iterator[LeadRow]) -> RowsResult:
+    """Import leads that are read already; all of them that can be, or none. Doing it twice adds nothing.
+
+    Raises what reading `parsed` raises; nothing is imported then.
+    """
+    with session.transaction():
+        session.execute(_LOCK, (str(audience.app_id),))
+        session.execute(_TEMPORARY)
+        rows = _copy(session, parsed, audience.pepper, lambda _rows: None)
+        added, counts = _take(session, audience.app_id, audience.company_id)
+        found = session.execute(_REJECTS + " LIMIT %s", (MOST_REJECTS,)).fetchall()
+        session.execute("DROP TABLE lead_rows")
+    return RowsResult(
+        rows=rows,
+        added=added,
+        rejected=sum(counts.values()),
+        rejects=tuple(Reject(line=row[0], email=row[1] or "", reason=row[2]) for row in found),
+    )
+
+
+# Imports of one app wait for each other: a row is never counted as added by two.
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext('leads ' || %s))"
+
 _TEMPORARY = """
 CREATE TEMPORARY TABLE lead_rows (line bigint, id uuid, email text, email_hash bytea,
   timezone text, variables jsonb, verdict text, reason text) ON COMMIT DROP"""
@@ -85,8 +137,8 @@ _COPY = """
 COPY lead_rows (line, id, email, email_hash, timezone, variables, verdict, reason) FROM STDIN"""
 
 
-def _copy(session: Session, source: BinaryIO, pepper: str, progress: Progress) -> int:
-    rows = size = 0
+def _copy_file(session: Session, source: BinaryIO, pepper: str, progress: Progress) -> int:
+    size = 0
 
     def counted() -> Iterator[bytes]:  # a pipe cannot tell how far it is read
         nonlocal size
@@ -94,14 +146,23 @@ def _copy(session: Session, source: BinaryIO, pepper: str, progress: Progress) -
             size += len(line)
             yield line
 
-    parsed = leads_csv.read(counted())
+    def report(rows: int) -> None:
+        progress(rows, size)
+
+    return _copy(session, leads_csv.read(counted()), pepper, report)
+
+
+def _copy(
+    session: Session, parsed: Iterator[LeadRow], pepper: str, report: Callable[[int], None]
+) -> int:
+    rows = 0
     with session.cursor() as cursor, cursor.copy(_COPY) as copy:
         while block := list(itertools.islice(parsed, _BLOCK)):
             ids = new_ids(len(block), utc_now())
             for lead, lead_id in zip(block, ids, strict=True):
                 copy.write_row(_columns(lead, lead_id, pepper))
             rows += len(block)
-            progress(rows, size)
+            report(rows)
     return rows
 
 
@@ -119,6 +180,7 @@ _MARKS = (
 UPDATE lead_rows r SET verdict = 'suppressed', reason = 'suppressed: ' || x.reason
 FROM suppression_list x
 WHERE x.email_hash = r.email_hash AND (x.app_id = %(app)s OR x.app_id IS NULL)
+  AND (x.expires_at IS NULL OR x.expires_at > now())
   AND r.verdict IS NULL""",
     """
 UPDATE lead_rows r SET verdict = 'duplicate', reason = 'duplicate of line ' || d.first_line
@@ -164,15 +226,17 @@ def _write_rejects(session: Session, file: LeadFile) -> Path:
         ) from error
 
 
+_REJECTS: LiteralString = (
+    "SELECT line, email, reason FROM lead_rows WHERE verdict IS NOT NULL ORDER BY line, reason"
+)
+
+
 def _written(session: Session, path: Path) -> Path:
-    statement = (
-        "SELECT line, email, reason FROM lead_rows WHERE verdict IS NOT NULL ORDER BY line, reason"
-    )
     with path.open("w", newline="", encoding="utf-8") as target, session.cursor("rejects") as rows:
         writer = csv.writer(target)
         writer.writerow(("line", "email", "reason"))
         rows.itersize = _BLOCK
-        writer.writerows(rows.execute(statement))
+        writer.writerows(rows.execute(_REJECTS))
     return path
 
 

@@ -148,6 +148,14 @@ def refresh_oldest(session: Session, now: dt.datetime) -> bool:
     return True
 
 
+def latest_end(session: Session, campaign_id: UUID) -> dt.datetime | None:
+    """Return when the campaign ends by its latest stored forecast; None when there is none."""
+    row = session.execute(
+        "SELECT forecast->>'ends_at' FROM campaigns WHERE id = %s", (campaign_id,)
+    ).fetchone()
+    return dt.datetime.fromisoformat(row[0]) if row and row[0] else None
+
+
 def at_start(session: Session, campaign_id: UUID) -> dict[str, Any] | None:
     """Return the forecast stored at the start; None when there is none."""
     row = session.execute(

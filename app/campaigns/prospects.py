@@ -146,7 +146,8 @@ SELECT count(*), place %% %(accounts)s, timezone, domain FROM (
   FROM leads l JOIN campaigns c ON c.app_id = l.app_id
   WHERE c.id = %(campaign)s AND l.status = 'active' AND l.variables @> c.audience
     AND NOT EXISTS (SELECT FROM suppression_list x WHERE x.email_hash = l.email_hash
-                    AND (x.app_id = l.app_id OR x.app_id IS NULL))) people
+                    AND (x.app_id = l.app_id OR x.app_id IS NULL)
+                    AND (x.expires_at IS NULL OR x.expires_at > now()))) people
 GROUP BY place / %(accounts)s / grain, 2, 3, 4 ORDER BY min(place)"""  # noqa: S608 - constants
 
 # Enrolments under way, and finished ones whose last mail still waits. psycopg reads no infinity:

@@ -107,7 +107,8 @@ WITH cut AS (
             AND n.steps_planned - n.repeated < (
               SELECT count(*) FROM campaign_sequence_steps s WHERE s.campaign_id = n.campaign_id))
     AND NOT EXISTS (SELECT FROM suppression_list x WHERE x.email_hash = l.email_hash
-                    AND (x.app_id = l.app_id OR x.app_id IS NULL))),
+                    AND (x.app_id = l.app_id OR x.app_id IS NULL)
+                    AND (x.expires_at IS NULL OR x.expires_at > now()))),
 revived AS (
   UPDATE enrolments n SET status = 'active', stop_reason = NULL, due_at = %(now)s,
          repeated = n.repeated + CASE WHEN cut.is_missed THEN 1 ELSE 0 END,

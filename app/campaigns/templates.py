@@ -43,9 +43,9 @@ def save(
     parsed = draft.parse(content.subject, content.html, content.text)
     with session.transaction():
         template_id = _locked(session, app_id, name)
-        latest = one(session, f"{_SELECT} {_LATEST}", {"template": template_id})
+        latest = one(session, f"{SELECT} {_LATEST}", {"template": template_id})
         if latest and bytes(latest[-1]) == content.hash:
-            return _version(latest, is_unchanged=True)
+            return version_of(latest, is_unchanged=True)
         version = TemplateVersion(
             id=new_id(),
             app_id=app_id,
@@ -71,12 +71,12 @@ def get(session: Session, app_id: UUID, name: str, version: int | None = None) -
     """Return a version of the template `name`, the latest by default; raises NotFound."""
     found = one(
         session,
-        f"{_SELECT} WHERE t.app_id = %(app)s AND t.name = %(name)s "
+        f"{SELECT} WHERE t.app_id = %(app)s AND t.name = %(name)s "
         "AND v.version = coalesce(%(version)s, v.version) ORDER BY v.version DESC LIMIT 1",
         {"app": app_id, "name": name, "version": version},
     )
     if found:
-        return _version(found)
+        return version_of(found)
     raise NotFound(
         f"There is no template '{name}'" + (f" version {version}." if version else "."),
         fix=_nearest(session, app_id, name),
@@ -87,22 +87,23 @@ def get(session: Session, app_id: UUID, name: str, version: int | None = None) -
 def list_latest(session: Session, app_id: UUID) -> list[TemplateVersion]:
     """Return the latest version of every template of the app, by name."""
     rows = session.execute(
-        f"{_SELECT_DISTINCT} WHERE t.app_id = %(app)s ORDER BY t.name, v.version DESC",
+        f"{SELECT_DISTINCT} WHERE t.app_id = %(app)s ORDER BY t.name, v.version DESC",
         {"app": app_id},
     ).fetchall()
-    return [_version(row) for row in rows]
+    return [version_of(row) for row in rows]
 
 
 _COLUMNS: LiteralString = (
     "v.id, v.app_id, t.name, v.version, v.subject, v.html, v.body_text, v.variables, v.content_hash "
     "FROM template_versions v LEFT JOIN templates t ON t.id = v.template_id"
 )
-_SELECT: LiteralString = f"SELECT {_COLUMNS}"
-_SELECT_DISTINCT: LiteralString = f"SELECT DISTINCT ON (t.name) {_COLUMNS}"
+SELECT: LiteralString = f"SELECT {_COLUMNS}"
+SELECT_DISTINCT: LiteralString = f"SELECT DISTINCT ON (t.name) {_COLUMNS}"
 _LATEST = "WHERE v.template_id = %(template)s ORDER BY v.version DESC LIMIT 1"
 
 
-def _version(row: Row, *, is_unchanged: bool = False) -> TemplateVersion:
+def version_of(row: Row, *, is_unchanged: bool = False) -> TemplateVersion:
+    """Return a row of SELECT as a version."""
     return TemplateVersion(
         id=row[0],
         app_id=row[1],

@@ -51,7 +51,8 @@ SELECT e.id, e.app_id, apps.per_minute AS app_per_minute, apps.daily_quota, apps
        s.id AS smtp_id, s.host, s.port,
        b.phase AS breaker_phase, b.probe_at AS breaker_probe_at, b.reason AS breaker_reason,
        (SELECT x.reason FROM suppression_list x WHERE x.email_hash = e.to_hash
-        AND (x.app_id = e.app_id OR x.app_id IS NULL) LIMIT 1) AS suppressed
+        AND (x.app_id = e.app_id OR x.app_id IS NULL)
+        AND (x.expires_at IS NULL OR x.expires_at > now()) LIMIT 1) AS suppressed
 FROM emails e
 LEFT JOIN apps ON apps.id = e.app_id
 LEFT JOIN campaigns c ON c.id = e.campaign_id

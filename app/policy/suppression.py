@@ -1,13 +1,17 @@
 """Who must not be written to: the suppression list, matched by keyed hash (TRUST.md).
 
-An entry without an app holds for every app. The address itself may be erased; the hash stays, so an
-erased person stays suppressed.
+An entry without an app holds for every app, one with `expires_at` until then. The address itself may
+be erased; the hash stays, so an erased person stays suppressed.
 """
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
+
+from psycopg.rows import class_row
 
 from app.db.session import Session
 from app.ids import new_id
@@ -32,23 +36,44 @@ class Suppression:
     email: str | None
     reason: Reason
     source: str | None = None
+    expires_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry as it stands; `email` is None when the person was erased."""
+
+    id: UUID
+    app_id: UUID | None
+    email: str | None
+    reason: str
+    source: str | None
+    expires_at: dt.datetime | None
+    created_at: dt.datetime
 
 
 # Embedded by the stages: alias e is a row of emails. The key starts with the hash (one probe).
 SUPPRESSED_SQL = (
     "EXISTS (SELECT FROM suppression_list x WHERE x.email_hash = e.to_hash "
-    "AND (x.app_id = e.app_id OR x.app_id IS NULL))"
+    "AND (x.app_id = e.app_id OR x.app_id IS NULL) "
+    "AND (x.expires_at IS NULL OR x.expires_at > now()))"
 )
 
 _ADD = """
-INSERT INTO suppression_list (id, app_id, email_hash, email, reason, source)
+INSERT INTO suppression_list AS s (id, app_id, email_hash, email, reason, source, expires_at)
 SELECT * FROM unnest(%(ids)s::uuid[], %(apps)s::uuid[], %(hashes)s::bytea[], %(emails)s::text[],
-                     %(reasons)s::text[], %(sources)s::text[])
-ON CONFLICT ON CONSTRAINT suppression_list_key DO NOTHING"""
+                     %(reasons)s::text[], %(sources)s::text[], %(ends)s::timestamptz[])
+ON CONFLICT ON CONSTRAINT suppression_list_key DO UPDATE
+SET reason = excluded.reason, source = excluded.source, expires_at = excluded.expires_at,
+    created_at = now()
+WHERE s.expires_at IS NOT NULL AND (s.expires_at <= now() OR excluded.expires_at IS NULL)"""
 
 
 def add_all(session: Session, entries: Iterable[Suppression]) -> int:
-    """Suppress in bulk; return how many were not suppressed before. The first reason stays."""
+    """Suppress in bulk; return how many were not suppressed for good before.
+
+    The first reason stays; an entry that has expired, or would, gives way to one that does not.
+    """
     # In key order, so that two workers cannot wait for each other.
     ordered = sorted(entries, key=lambda entry: (entry.email_hash, str(entry.app_id)))
     if not ordered:
@@ -60,6 +85,7 @@ def add_all(session: Session, entries: Iterable[Suppression]) -> int:
         "emails": [entry.email for entry in ordered],
         "reasons": [str(entry.reason) for entry in ordered],
         "sources": [entry.source for entry in ordered],
+        "ends": [entry.expires_at for entry in ordered],
     }
     return session.execute(_ADD, binds).rowcount
 
@@ -92,7 +118,8 @@ def suppressed(session: Session, app_id: UUID, hashes: Sequence[bytes]) -> set[b
     """Return those of `hashes` this app must not write to (key suppression_list_key)."""
     rows = session.execute(
         "SELECT email_hash FROM suppression_list "
-        "WHERE email_hash = ANY(%s) AND (app_id = %s OR app_id IS NULL)",
+        "WHERE email_hash = ANY(%s) AND (app_id = %s OR app_id IS NULL) "
+        "AND (expires_at IS NULL OR expires_at > now())",
         (list(hashes), app_id),
     ).fetchall()
     return {bytes(row[0]) for row in rows}
@@ -101,3 +128,23 @@ def suppressed(session: Session, app_id: UUID, hashes: Sequence[bytes]) -> set[b
 def is_suppressed(session: Session, app_id: UUID, email_hash: bytes) -> bool:
     """Tell whether this app must not write to the address."""
     return bool(suppressed(session, app_id, (email_hash,)))
+
+
+_LIST = """
+SELECT id, app_id, email, reason, source, expires_at, created_at FROM suppression_list
+WHERE app_id IS NOT DISTINCT FROM %(app)s
+  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+  AND (%(hash)s::bytea IS NULL OR email_hash = %(hash)s)
+  AND (%(after)s::uuid IS NULL OR id < %(after)s)
+ORDER BY id DESC LIMIT %(limit)s"""
+
+
+def list_page(session: Session, app_id: UUID | None, **choice: Any) -> list[Entry]:
+    """Return entries of exactly this app (None: those for every app), the newest first.
+
+    `choice` has limit, and may have after (an id), reason and email_hash; index
+    suppression_list_app_id_id.
+    """
+    binds = {"app": app_id, "reason": None, "email_hash": None, "after": None} | choice
+    binds["hash"] = binds.pop("email_hash")
+    return session.cursor(row_factory=class_row(Entry)).execute(_LIST, binds).fetchall()

@@ -56,6 +56,7 @@ leads = sa.Table(
     sa.UniqueConstraint("app_id", "email"),
     base.one_of("status", ("active", "unsubscribed", "bounced", "complained")),
     sa.Index("leads_app_id_email_hash", "app_id", "email_hash"),
+    sa.Index("leads_app_id_id", "app_id", "id"),
 )
 
 campaigns = sa.Table(

@@ -16,7 +16,9 @@ suppression_list = sa.Table(
     base.text("email", nullable=True),
     base.text("reason"),
     base.text("source", nullable=True),
+    base.time("expires_at"),
     base.created_at(),
+    sa.Index("suppression_list_app_id_id", "app_id", "id"),
     sa.UniqueConstraint(
         "email_hash", "app_id", name="suppression_list_key", postgresql_nulls_not_distinct=True
     ),
