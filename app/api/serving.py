@@ -74,7 +74,10 @@ def _view(endpoint: Endpoint, door: Door) -> Callable[..., Response]:
         for effect in call.after_commit:
             effect()
         response = Response(rendered.body, rendered.status, mimetype=None)
-        response.headers["Content-Type"] = rendered.media_type
+        if rendered.status == HTTPStatus.NO_CONTENT:
+            del response.headers["Content-Type"]
+        else:
+            response.headers["Content-Type"] = rendered.media_type
         if rendered.filename is not None:
             response.headers["Content-Disposition"] = f'attachment; filename="{rendered.filename}"'
         return response

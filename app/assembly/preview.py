@@ -8,8 +8,9 @@ from email.message import EmailMessage
 from typing import Any
 from uuid import UUID
 
-from app.assembly.compose import Identity, Recipient, compile_version
+from app.assembly.compose import Recipient, compile_version
 from app.assembly.draft import parse
+from app.assembly.heading import Identity
 
 _NOBODY = UUID(int=0)
 _DATE = "Thu, 01 Jan 1970 00:00:00 +0000"
@@ -61,7 +62,7 @@ def _unsigned(url: str, _number: int) -> str:
 _IDENTITY = Identity(
     from_address="preview@example.com",
     from_name=None,
-    reply_to=None,
+    reply_to=(),
     tracking_url="https://preview.invalid",
     message_id_domain="preview.invalid",
     track_opens=False,

@@ -70,7 +70,7 @@ def test_a_campaign_starts_pauses_resumes_and_is_cancelled(me: Person):
     assert made["status"] == "draft"
     assert me.get(f"{path}/forecast")["mails"] == 3
     assert me.post(f"{path}/start")["status"] == "running"
-    assert me.get(f"{path}/progress")["leads"] == {"active": 3}
+    assert me.get(f"{path}/progress")["leads"]["active"] == 3
     assert me.get(f"{path}/ledger")["off_by"] == 0
     assert me.post(f"{path}/pause")["status"] == "paused"
     assert me.post(f"{path}/resume")["status"] == "running"
