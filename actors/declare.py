@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import dramatiq
-import psycopg
 from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
 
 from actors.middleware import Context, LadderRetries, WorkerBoot
 from app.config import settings
-from app.db.session import close_thread_session, thread_session
+from app.db.session import CONNECTION_LOST, close_thread_session, thread_session
 from app.errors import DependencyUnavailable, MessageMalformed
 from app.log import Event, logger
 from app.queueing import dead_letters
@@ -106,7 +105,7 @@ def tick_actor(step: Step, fn: Callable[[TickPayload], None]) -> dramatiq.Actor[
     def attempt(payload: TickPayload) -> None:
         try:
             fn(payload)
-        except (psycopg.OperationalError, DependencyUnavailable) as error:
+        except (*CONNECTION_LOST, DependencyUnavailable) as error:
             logger().warning(Event.TICK_FAILED, actor=fn.__name__, error=str(error))
 
     return stage_actor(step, None, attempt, TickPayload)

@@ -7,15 +7,13 @@ from dataclasses import replace
 from itertools import groupby
 from uuid import UUID
 
-import psycopg
-
 from actors import admission, aftermath, runtime
 from actors.aftermath import Aftermath, Done
 from actors.content import Letter
 from actors.gate import Gate
 from actors.waiting import patiently, sleep
 from app.clock import utc_now
-from app.db.session import Row, Session
+from app.db.session import CONNECTION_LOST, Row, Session
 from app.errors import DependencyUnavailable
 from app.ids import new_ids
 from app.lifecycle import attempts, chunks, transitions
@@ -196,7 +194,7 @@ class Delivery:
             rows = attempts.record_and_claim(
                 runtime.session(), pending, chunk_id, ids, self._worker
             )
-        except (psycopg.OperationalError, DependencyUnavailable):
+        except (*CONNECTION_LOST, DependencyUnavailable):
             self.record()
             return patiently(lambda session: attempts.claim_again(session, ids, self._worker))
         self._pending = []
@@ -206,7 +204,7 @@ class Delivery:
     def _claim_alone(self, ids: Sequence[UUID]) -> list[Row]:
         try:
             return attempts.claim(runtime.session(), ids, self._worker)
-        except (psycopg.OperationalError, DependencyUnavailable):
+        except (*CONNECTION_LOST, DependencyUnavailable):
             return patiently(lambda session: attempts.claim_again(session, ids, self._worker))
 
     # ---- submit -------------------------------------------------------------------------------

@@ -4,11 +4,9 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-import psycopg
-
 from actors import runtime
 from app.clock import monotonic_s
-from app.db.session import Session
+from app.db.session import CONNECTION_LOST, Session
 from app.errors import DependencyUnavailable
 from app.log import Event, logger
 
@@ -37,7 +35,7 @@ def patiently(action: Callable[[Session], T]) -> T:
     while True:
         try:
             return action(runtime.session())
-        except (psycopg.OperationalError, DependencyUnavailable) as error:
+        except (*CONNECTION_LOST, DependencyUnavailable) as error:
             if monotonic_s() > gives_up_at:
                 raise
             logger().warning(Event.DEPENDENCY_LOST, dependency="postgresql", error=str(error))

@@ -14,11 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-import psycopg
-
 from app.clock import monotonic_s
 from app.config import Settings
-from app.db.session import Session, connect
+from app.db.session import CONNECTION_LOST, Session, connect
 from app.errors import DependencyUnavailable
 from app.log import Event, logger
 from app.queueing.messages import Outgoing, encode
@@ -179,7 +177,7 @@ class Clock:
                         self._lead(session)
             except DependencyUnavailable as error:
                 self._wait_out(error.what, error.why)
-            except psycopg.OperationalError as error:
+            except CONNECTION_LOST as error:
                 self._wait_out("PostgreSQL closed the clock's connection.", str(error).strip())
         self._publisher.close()
         self._depths.close()

@@ -5,6 +5,7 @@ from flask import Flask, Response, json
 from werkzeug.exceptions import HTTPException
 
 from app.api.problems import MEDIA_TYPE, problem
+from app.db.session import CONNECTION_LOST
 from app.errors import DependencyUnavailable, MailqueueError
 from app.log import Event, logger
 
@@ -15,7 +16,8 @@ def register(app: Flask) -> None:
     """Make `app` answer each kind of error as a problem object."""
     app.register_error_handler(MailqueueError, _refused)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(psycopg.OperationalError, _database_away)
+    for lost in CONNECTION_LOST:
+        app.register_error_handler(lost, _database_away)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -47,7 +49,7 @@ def _http(error: HTTPException) -> Response:
     return response
 
 
-def _database_away(error: psycopg.OperationalError) -> Response:
+def _database_away(error: psycopg.Error) -> Response:
     logger().warning(Event.DEPENDENCY_LOST, what="PostgreSQL", why=str(error).strip())
     return _refused(
         DependencyUnavailable(

@@ -10,7 +10,7 @@ import psycopg
 from app import log
 from app.audit import Author
 from app.config import settings
-from app.db.session import Session, connect
+from app.db.session import CONNECTION_LOST, Session, connect
 from app.errors import ConfigurationInvalid, DependencyUnavailable, InputInvalid
 from app.secretbox import SecretBox
 from app.tenancy import apps
@@ -35,7 +35,7 @@ def database() -> Iterator[Session]:
             why=f"{error.diag.message_primary}.",
             fix="Run: mailqueue migrate",
         ) from error
-    except psycopg.OperationalError as error:
+    except CONNECTION_LOST as error:
         raise DependencyUnavailable(
             "PostgreSQL went away in the middle of the command.",
             why=f"{str(error).strip().splitlines()[0]}.",

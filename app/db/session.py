@@ -24,6 +24,27 @@ Row = TupleRow
 set_json_loads(orjson.loads)
 set_json_dumps(orjson.dumps)
 
+# What says that a session's connection is gone: what it was doing may or may not have been committed,
+# and a new session may try again. PostgreSQL's word about a worker that froze inside a transaction
+# (25P03) is no OperationalError.
+CONNECTION_LOST = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
+
+# No transaction waits for anything but PostgreSQL. A process that was frozen in one lets go of its
+# rows after this time, a machine that vanished after the TCP timeouts, on both sides.
+IDLE_IN_TRANSACTION_S = 30
+_SERVER_SIDE = (
+    f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S}s"
+    " -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+    " -c tcp_user_timeout=60s"
+)
+_CLIENT_SIDE: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+
 _local = threading.local()
 
 
@@ -33,15 +54,15 @@ def connect(dsn: str, *, role: str | None = "mailqueue_worker") -> Session:
     Statements are prepared at their second use; a hot loop runs few distinct ones. Raises
     DependencyUnavailable, and ConfigurationInvalid when the roles are not there yet.
     """
-    options = "-c timezone=UTC" + (f" -c role={role}" if role else "")
+    options = f"-c timezone=UTC {_SERVER_SIDE}" + (f" -c role={role}" if role else "")
     try:
         return psycopg.connect(
             dsn,
             autocommit=True,
             prepare_threshold=1,
             options=options,
-            connect_timeout=10,
             application_name="mailqueue",
+            **_CLIENT_SIDE,
         )
     except psycopg.ProgrammingError as error:
         raise ConfigurationInvalid(

@@ -22,7 +22,7 @@ import psycopg
 import redis
 
 from app.clock import utc_now
-from app.db.session import Session, connect
+from app.db.session import CONNECTION_LOST, Session, connect
 from app.errors import DependencyUnavailable
 from app.ids import new_ids
 from app.lifecycle import ledger
@@ -124,7 +124,7 @@ class Stand:
                     self._session = connect(self._database)
                     self._session.execute("SET statement_timeout = '10s'")
                 return action(self._session)
-            except (psycopg.OperationalError, DependencyUnavailable):
+            except (*CONNECTION_LOST, DependencyUnavailable):
                 if self._session is not None:
                     self._session.close()
                 self._session = None
@@ -148,8 +148,28 @@ class Stand:
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
 
+    def idle_transactions(self) -> int:
+        """Count sessions of this database whose transaction waits for its client."""
+        with psycopg.connect(self._database, autocommit=True) as superuser:
+            found = superuser.execute(
+                "SELECT FROM pg_stat_activity"
+                " WHERE datname = current_database() AND state = 'idle in transaction'"
+            )
+            return found.rowcount
+
+    def cut_connections_that_wait(self) -> None:
+        """End every connection to this database that waits for a lock."""
+        with psycopg.connect(self._database, autocommit=True) as superuser:
+            superuser.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+
     def statuses(self) -> dict[str, int]:
         return dict(self.ask("SELECT status, count(*) FROM emails GROUP BY 1"))
+
+    def unknown(self) -> int:
+        return int(self.statuses().get("unknown", 0))
 
     # ---- the campaign -------------------------------------------------------------------------
 
@@ -220,9 +240,12 @@ class Stand:
 
     # ---- processes ----------------------------------------------------------------------------
 
-    def start_workers(self, name: str, *, threads: int = 2, rabbitmq_url: str = "") -> Child:
-        """Start a worker process tree called `name`."""
+    def start_workers(
+        self, name: str, *, threads: int = 2, rabbitmq_url: str = "", queues: Sequence[str] = ()
+    ) -> Child:
+        """Start a worker process tree called `name`; no queues means all of them."""
         command = [sys.executable, "-m", "dramatiq", "actors", "-p", "1", "-t", str(threads)]
+        command += ["-Q", *queues] if queues else []
         return self._start(name, command, rabbitmq_url)
 
     def start_piped_worker(self, name: str) -> Child:
@@ -256,12 +279,14 @@ class Stand:
         self._children[name] = start_process(self._processes[name], self._folder)
         return self._children[name]
 
-    def kill(self, name: str) -> None:
-        """kill -9 of a process tree; counts the SMTP connections that were open."""
+    def kill(self, name: str) -> int:
+        """kill -9 of a process tree; counts and returns the SMTP connections that were open."""
         child = self._children.pop(name)
-        self.open_at_kill += self.office.connections
+        was_open = self.office.connections
+        self.open_at_kill += was_open
         child.signal(signal.SIGKILL)
         child.popen.wait()
+        return was_open
 
     def kill_clock(self, name: str) -> None:
         """kill -9 of a clock, which holds no SMTP connection."""

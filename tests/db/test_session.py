@@ -1,0 +1,38 @@
+"""Sessions whose connection ends: one name for it, and a fresh session after it."""
+
+import contextlib
+import time
+
+import psycopg
+import pytest
+
+from app.db import session as db
+
+
+def freeze_in_a_transaction(frozen: db.Session, watcher: db.Session) -> None:
+    """Leave `frozen` idle in its transaction until PostgreSQL has ended it."""
+    frozen.execute("SET LOCAL idle_in_transaction_session_timeout = '10ms'")
+    seen = "SELECT FROM pg_stat_activity WHERE pid = %s"
+    deadline = time.monotonic() + 60
+    while watcher.execute(seen, (frozen.info.backend_pid,)).fetchone() is not None:
+        assert time.monotonic() < deadline, "PostgreSQL did not end the session"
+
+
+def test_every_session_lets_go_of_a_transaction_in_which_its_process_froze(session):
+    shown = session.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+    assert shown == (f"{db.IDLE_IN_TRANSACTION_S}s",)
+    assert session.execute("SHOW tcp_user_timeout").fetchone() != ("0",)
+
+
+def test_a_transaction_that_idled_too_long_is_a_lost_connection(database, session):
+    with contextlib.closing(db.connect(database)) as frozen:
+        with pytest.raises(db.CONNECTION_LOST) as caught, frozen.transaction():
+            freeze_in_a_transaction(frozen, session)
+        assert not isinstance(caught.value, psycopg.OperationalError)
+
+
+def test_a_thread_gets_a_new_session_after_its_transaction_idled_too_long(database, session):
+    lost = db.thread_session(database)
+    with contextlib.suppress(*db.CONNECTION_LOST), lost.transaction():
+        freeze_in_a_transaction(lost, session)
+    assert db.thread_session(database).execute("SELECT 1").fetchone() == (1,)
