@@ -4,18 +4,19 @@ Reads the chunk's rows once, stops the suppressed and the unrenderable with thei
 the rest on as encoded slots of the compiled template version. Writes only what it stops.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from uuid import UUID
 
-from actors import runtime
-from actors.content import letter, sheet_of
+from actors import endings, runtime, trial
+from actors.content import Letter, letter, sheet_of
 from actors.declare import lane_actors
 from app.assembly.compose import Compiled, Recipient
 from app.assembly.recipients import Waiting, waiting
 from app.campaigns import halts
 from app.clock import utc_now
 from app.db.session import Session
-from app.errors import InputInvalid, MissingVariables
+from app.errors import InputInvalid, MissingVariables, NotFound
 from app.lifecycle import chunks, transitions
 from app.lifecycle.states import State
 from app.log import Event, logger
@@ -37,32 +38,60 @@ def assemble(payload: AssemblePayload) -> None:
         session, payload.campaign_id, payload.chunk_id, payload.email_ids
     ):
         return
-    people = waiting(session, payload.email_ids)
-    # What was stopped since its release counts as finished, or it would fill the space in flight.
-    chunks.settle(session, payload.chunk_id, len(payload.email_ids) - len(people))
-    _hand_back(session, payload, [person.email_id for person in people if person.is_late])
+    around = trial.noted if trial.is_redelivered() else trial.unnoted
+    with around(payload.email_ids) as worn_out:
+        endings.bury(session, payload, worn_out)
+        people = waiting(session, payload.email_ids)
+        # What was stopped since its release counts as finished, or it would fill the space in flight.
+        left = len(payload.email_ids) - len(worn_out) - len(people)
+        chunks.settle(session, payload.chunk_id, left)
+        _hand_back(session, payload, [person.email_id for person in people if person.is_late])
+        going = [person for person in people if not person.is_late]
+        content = _content(session, payload, going)
+    if content is not None:
+        _write(session, payload, content, going, around)
+
+
+def _content(
+    session: Session, payload: AssemblePayload, people: Sequence[Waiting]
+) -> Letter | None:
+    """Return what the mails say; None when nobody waits for it. Raises NotFound when it is gone."""
+    if not people:
+        return None
     try:
-        content = letter(session, sheet_of(payload))
+        return letter(session, sheet_of(payload))
+    except NotFound as gone:
+        endings.fail_for_want(session, payload, [person.email_id for person in people], gone)
     except InputInvalid as error:
         if not _is_of_message(payload, error):
             raise
-        _stop(session, payload, [(person, _reason(error)) for person in people], State.FAILED)
-        return
+        stops = [(person.email_id, _reason(error)) for person in people]
+        endings.stop(session, payload, stops, State.FAILED)
+    return None
+
+
+def _write(
+    session: Session,
+    payload: AssemblePayload,
+    content: Letter,
+    people: Sequence[Waiting],
+    around: Callable[[Sequence[UUID]], AbstractContextManager[trial.WornOut]],
+) -> None:
+    """Write each mail, `around` saying that it is in work; stop those nobody may or can get."""
     mails: list[AssembledMail] = []
-    suppressed: list[tuple[Waiting, str]] = []
-    unrenderable: list[tuple[Waiting, str]] = []
+    suppressed: list[tuple[UUID, str]] = []
+    unrenderable: list[tuple[UUID, str]] = []
     for person in people:
-        if person.is_late:
-            continue
         if person.is_suppressed or (content.is_simulated and is_suppressed(person.to_email)):
-            suppressed.append((person, "the recipient is on the suppression list"))
+            suppressed.append((person.email_id, "the recipient is on the suppression list"))
             continue
-        try:
-            mails.append(_assembled(payload, content.compiled, person))
-        except InputInvalid as error:
-            unrenderable.append((person, _reason(error)))
-    _stop(session, payload, suppressed, State.SUPPRESSED)
-    _stop(session, payload, unrenderable, State.FAILED)
+        with around([person.email_id]):
+            try:
+                mails.append(_assembled(payload, content.compiled, person))
+            except InputInvalid as error:
+                unrenderable.append((person.email_id, _reason(error)))
+    endings.stop(session, payload, suppressed, State.SUPPRESSED)
+    endings.stop(session, payload, unrenderable, State.FAILED)
     _hand_on(payload, mails)
 
 
@@ -99,21 +128,6 @@ def _reason(error: InputInvalid) -> str:
     if isinstance(error, MissingVariables):
         return f"missing variables: {', '.join(error.names)}"
     return str(error)
-
-
-def _stop(
-    session: Session,
-    payload: AssemblePayload,
-    stops: Sequence[tuple[Waiting, str]],
-    target: State,
-) -> None:
-    if not stops:
-        return
-    with session.transaction():
-        pairs = [(person.email_id, reason) for person, reason in stops]
-        stopped = transitions.stop(session, pairs, target)
-        chunks.settle(session, payload.chunk_id, stopped)
-    logger().info(Event.EMAIL_STOPPED, state=target, emails=stopped, reason=stops[0][1])
 
 
 def _hand_on(payload: AssemblePayload, mails: Sequence[AssembledMail]) -> None:

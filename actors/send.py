@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from actors import runtime
+from actors import endings, runtime
 from actors.content import Letter, letter, sheet_of
 from actors.declare import lane_actors
 from actors.delivery import Delivery
@@ -19,6 +19,7 @@ from actors.waiting import patiently
 from app.campaigns import halts
 from app.clock import monotonic_s, utc_now
 from app.db.session import Session
+from app.errors import NotFound
 from app.log import Event, logger
 from app.queueing.payloads import AssembledMail, SendPayload
 from app.queueing.steps import SEND
@@ -35,6 +36,14 @@ _routes: dict[tuple[object, object], tuple[float, Route]] = {}
 
 def send(payload: SendPayload) -> None:
     """Send one chunk's mails as far as limits and server allow; safe to run twice."""
+    try:
+        _send(payload)
+    except NotFound as gone:
+        ids = [mail.email_id for mail in payload.mails]
+        endings.fail_for_want(runtime.session(), payload, ids, gone)
+
+
+def _send(payload: SendPayload) -> None:
     session = runtime.session()
     route = _route(payload)
     content = _with_files(session, payload)

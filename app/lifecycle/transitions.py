@@ -104,6 +104,19 @@ def revive(session: Session, ids: Sequence[UUID], reason: str) -> int:
     return len(rows)
 
 
+_LOCK_QUEUED = """
+SELECT id FROM emails
+WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND status = 'queued'
+ORDER BY id FOR UPDATE"""
+
+
+def lock_queued(session: Session, ids: Sequence[UUID]) -> set[UUID]:
+    """Lock those of `ids` that are queued, and return them. Call inside a transaction."""
+    if not ids:
+        return set()
+    return {row[0] for row in session.execute(_LOCK_QUEUED, _span(ids)).fetchall()}
+
+
 _STOP = f"""
 UPDATE emails e SET status = %(target)s, reason = r.reason, due_at = NULL
 FROM unnest(%(ids)b::uuid[], %(reasons)b::text[]) AS r(id, reason)

@@ -39,12 +39,18 @@ class LadderMessage(dramatiq.MessageProxy):
     """A message in work. Only `settled` is acked; whatever else happens, it goes back to its queue."""
 
     def __init__(
-        self, message: dramatiq.Message[Any], consumer: "LadderConsumer", tag: int
+        self,
+        message: dramatiq.Message[Any],
+        consumer: "LadderConsumer",
+        tag: int,
+        *,
+        is_redelivered: bool = False,
     ) -> None:
         super().__init__(message)
         self.consumer = consumer
         self.settled = False
         self.tag = tag
+        self.is_redelivered = is_redelivered
 
     def __str__(self) -> str:
         """Name the message without its payload: Dramatiq logs this, and logs hold no addresses."""
@@ -75,7 +81,8 @@ class LadderConsumer(_RabbitmqConsumer):
             self.channel.basic_ack(method.delivery_tag)
             return None
         self.known_tags.add(method.delivery_tag)
-        return LadderMessage(message, self, method.delivery_tag)
+        tag, again = method.delivery_tag, method.redelivered
+        return LadderMessage(message, self, tag, is_redelivered=again)
 
     def ack(self, message: dramatiq.MessageProxy) -> None:
         """Remove a settled message from RabbitMQ; one that is not settled goes back to its queue."""

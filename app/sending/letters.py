@@ -7,11 +7,12 @@ a send message of this one mail, so a person can read and retry it like any othe
 import datetime as dt
 from uuid import UUID, uuid5
 
+from app.ids import new_id
 from app.lifecycle.attempts import Outcome
 from app.queueing.dead_letters import DeadLetter, clipped, fingerprint
 from app.queueing.messages import encode
-from app.queueing.payloads import AssembledMail, SendPayload
-from app.queueing.steps import SEND
+from app.queueing.payloads import AssembledMail, AssemblePayload, SendPayload
+from app.queueing.steps import ASSEMBLE, SEND
 
 EXHAUSTED = "AttemptsExhausted"
 POISONED = "PoisonMessage"
@@ -38,5 +39,31 @@ def of_mail(
         failed_at=now,
         fingerprint=fingerprint(name, reason, str(outcome.code)),
         attempts=attempt,
+        app_id=payload.app_id,
+    )
+
+
+def of_unassembled(
+    payload: AssemblePayload, email_id: UUID, deaths: int, now: dt.datetime
+) -> DeadLetter:
+    """Return the dead letter of a mail whose workers died while they assembled it."""
+    queue = ASSEMBLE.queue_for(payload.lane)
+    actor = f"assemble_{payload.lane}"
+    leads = dict(zip(payload.email_ids, payload.lead_ids, strict=False))
+    alone = payload.model_copy(
+        update={"email_ids": [email_id], "lead_ids": [leads.get(email_id)]},
+    )
+    reason = f"local: poison message: {deaths} workers died while they assembled this mail"
+    return DeadLetter(
+        id=new_id(),
+        queue=queue,
+        actor=actor,
+        body=encode(actor, queue, alone).body,
+        reason="poison message",
+        error_class=POISONED,
+        error=reason,
+        failed_at=now,
+        fingerprint=fingerprint(POISONED, reason, ""),
+        attempts=deaths,
         app_id=payload.app_id,
     )

@@ -63,9 +63,14 @@ class Fleet:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        self.start_stages()
+
+    def start_stages(self, *queues: str) -> None:
+        """Start workers of these queues alone; none means all."""
+        only = ["-Q", *queues] if queues else []
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "dramatiq", "actors", "-p", "1", "-t", "3"],
+                [sys.executable, "-m", "dramatiq", "actors", "-p", "1", "-t", "3", *only],
                 cwd=ROOT,
                 env=dict(os.environ),
                 stdout=log,

@@ -1,4 +1,6 @@
-"""The worker fleet with a flaw: a mail to poison@ ends the process that writes it."""
+"""The worker fleet with flaws: a mail to poison@ ends the process that sends it, one to venom@ the
+process that assembles it.
+"""
 
 import os
 
@@ -18,3 +20,17 @@ class Flawed(delivery.Delivery):
 import actors.send  # noqa: E402 - it reads the class when it sends
 
 actors.send.Delivery = Flawed
+
+
+import actors.assemble  # noqa: E402
+
+assembled = actors.assemble._assembled
+
+
+def flawed(payload, content, person):
+    if person.to_email.startswith("venom@"):
+        os._exit(1)
+    return assembled(payload, content, person)
+
+
+actors.assemble._assembled = flawed

@@ -1,12 +1,14 @@
 """What may happen to a mail between its release and its turn, and what becomes of it then."""
 
+import contextlib
 import datetime as dt
 
 import pytest
 
 from app.clock import utc_now
-from app.lifecycle import attempts, chunks, transitions
+from app.lifecycle import attempts, chunks, ledger, transitions
 from app.lifecycle.states import State
+from app.queueing.depth import DepthGauge
 from tests.factories import make_campaign, make_email, make_step
 
 LATE = dt.timedelta(minutes=1)
@@ -78,3 +80,56 @@ def test_a_mail_that_was_stopped_after_its_release_leaves_the_space_in_flight(
     transitions.stop(session, [(email_id, "unsubscribe")], State.SUPPRESSED)
     fleet.start()
     until(lambda: chunks.in_flight(session)[0] == 0)
+
+
+@pytest.mark.parametrize("table", ["template_versions", "email_accounts"])
+def test_mails_whose_content_was_deleted_fail_once_with_that_reason(
+    session, make_sender, run_pass, fleet, inbox, until, table
+) -> None:
+    sender = make_sender()
+    mails = [make_email(session, sender.app_id, **sender.fields) for _ in range(3)]
+    run_pass()
+    session.execute(f"DELETE FROM {table}")
+    fleet.start()
+    until(lambda: {state(session, mail)[0] for mail in mails} == {"failed"})
+    assert "is gone" in state(session, mails[0])[1]
+    until(lambda: letters(session) == [("NotFound", "assemble.normal")])
+    session.execute("UPDATE released_chunks SET touched_at = '-infinity'")
+    fleet.kill()
+    swept(session)
+    assert chunks.in_flight(session)[0] == 0
+    assert session.execute("SELECT count(*) FROM released_chunks").fetchone() == (0,)
+    assert letters(session) == [("NotFound", "assemble.normal")]
+    assert inbox.messages() == []
+    books = ledger.of_app(session, sender.app_id)
+    assert (books.failed, books.waiting) == (3, 0)
+
+
+def test_mails_whose_account_was_deleted_after_assembly_fail_once(
+    session, make_sender, configured, until, run_pass, fleet
+) -> None:
+    sender = make_sender()
+    mail = make_email(session, sender.app_id, **sender.fields)
+    run_pass()
+    fleet.start_stages("assemble.normal")
+    until(lambda: depth(configured, "send.normal") == 1)
+    fleet.kill()
+    session.execute("DELETE FROM email_accounts")
+    fleet.start()
+    until(lambda: state(session, mail)[0] == "failed")
+    until(lambda: letters(session) == [("NotFound", "send.normal")])
+
+
+def letters(session):
+    return session.execute("SELECT error_class, queue FROM dead_letters").fetchall()
+
+
+def depth(configured, queue) -> int:
+    with contextlib.closing(DepthGauge(configured.rabbitmq_url)) as gauge:
+        return gauge.ready(queue)
+
+
+def swept(session) -> None:
+    from actors import housekeep  # noqa: PLC0415 - the broker reads the test's settings
+
+    housekeep.sweep_chunks(session, dt.timedelta(seconds=15))

@@ -70,3 +70,32 @@ def test_neighbours_of_a_poison_message_are_sent_and_it_fails_with_a_reason(
     assert len(inbox.messages()) == 20
     query = "SELECT error_class, queue, published_at FROM dead_letters"
     assert session.execute(query).fetchall() == [("PoisonMessage", "send.normal", None)]
+
+
+def test_a_mail_that_ends_its_worker_in_assembly_fails_and_its_neighbours_are_sent(
+    session, make_sender, run_pass, poisoned, inbox, until
+) -> None:
+    sender = make_sender()
+    for _ in range(10):
+        make_email(session, sender.app_id, **sender.fields)
+    bad = make_email(session, sender.app_id, to_email="venom@example.com", **sender.fields)
+    for _ in range(10):
+        make_email(session, sender.app_id, **sender.fields)
+    run_pass()
+
+    def is_over() -> bool:
+        poisoned.revive()
+        left = "SELECT count(*) FROM emails WHERE status IN ('queued', 'sending')"
+        return session.execute(left).fetchone() == (0,)
+
+    until(is_over, 120)
+    rows = session.execute("SELECT status, count(*) FROM emails GROUP BY 1").fetchall()
+    assert dict(rows) == {"sent": 20, "failed": 1}
+    query = "SELECT reason, starts FROM emails WHERE id = %s"
+    reason, starts = session.execute(query, (bad,)).fetchone()
+    assert reason == "local: poison message: 4 workers died while they assembled this mail"
+    assert starts > 0
+    assert len(inbox.messages()) == 20
+    letters = session.execute("SELECT error_class, queue, message FROM dead_letters").fetchall()
+    assert [letter[:2] for letter in letters] == [("PoisonMessage", "assemble.normal")]
+    assert letters[0][2]["kwargs"]["payload"]["email_ids"] == [str(bad)]
