@@ -6,13 +6,19 @@ from app.campaigns import campaigns, sequence
 from app.campaigns.campaigns import SOURCES, Status
 from app.campaigns.definition import read
 from app.errors import Conflict, NotFound
-from app.lifecycle import ledger, transitions
+from app.ids import new_id
+from app.lifecycle import attempts, ledger, transitions
 from app.policy import suppression
 from app.policy.suppression import Reason
 from app.privacy import address_hash
+from app.sending.outcome import Claimed, decide
+from app.sending.route import RetryPolicy
+from app.smtp.connection import Stage
+from app.smtp.transaction import Attempt, Verdict
 from tests.factories import AUTHOR, PEPPER
 
 HOUR = dt.timedelta(hours=1)
+DAY = dt.timedelta(days=1)
 
 
 def test_a_campaign_is_created_as_a_draft(house):
@@ -190,6 +196,42 @@ def test_a_campaign_with_a_mail_on_its_way_is_not_finished(house):
     assert campaigns.finish_campaigns(house.session, house.now) == 0
     house.settle("sent", house.now)
     assert campaigns.finish_campaigns(house.session, house.now) == 1
+
+
+def test_an_old_deferred_mail_keeps_its_campaign_open_until_it_ends(house):
+    """The server has said 4xx for days: the mail still waits, up to its deferral age."""
+    house.leads(2)
+    started = house.start()
+    sequence.plan_due(house.session, house.now, 10)
+    sent, deferred = [mail.id for mail in house.mails()]
+    house.session.execute("UPDATE emails SET created_at = %s", (house.now - 6 * DAY,))
+    tried(house, sent, Verdict.ACCEPTED, house.now)
+    tried(house, deferred, Verdict.DEFERRED, house.now)
+    assert [mail.status for mail in house.mails()] == ["sent", "scheduled"]
+    assert campaigns.finish_campaigns(house.session, house.now + HOUR) == 0
+    tried(house, deferred, Verdict.DEFERRED, house.now + 2 * DAY)
+    assert [mail.status for mail in house.mails()] == ["sent", "failed"]
+    assert campaigns.finish_campaigns(house.session, house.now + 2 * DAY) == 1
+    assert ledger.of_campaign(house.session, started.id).off_by == 0
+
+
+def tried(house, email_id, verdict: Verdict, now) -> None:
+    """Let one mail be released, claimed and tried at `now`."""
+    transitions.release(house.session, [email_id])
+    ((_, fence, attempt, created_at, claimed_at, _),) = attempts.claim(
+        house.session, [email_id], "worker/1"
+    )
+    held = Claimed(
+        email_id=email_id,
+        fence=fence,
+        attempt=attempt,
+        created_at=created_at,
+        first_claimed_at=claimed_at,
+    )
+    reply = Attempt(verdict=verdict, code=451, text="4.3.0 try later", stage=Stage.DOT)
+    policy = RetryPolicy(delays_s=(60,), max_age_s=7 * 86_400)
+    outcome = decide(held, reply, policy, now=now, event_id=new_id().hex)
+    attempts.record(house.session, [outcome], None)
 
 
 def test_between_two_steps_no_mail_is_read_to_see_that_a_campaign_goes_on(house):
