@@ -7,14 +7,14 @@ from contextlib import closing
 from actors import runtime
 from actors.declare import on_boot, tick_actor
 from actors.schedule import assemble_message
-from app.clock import utc_now
+from app.clock import monotonic_s, utc_now
 from app.config import settings
 from app.db.session import Session
 from app.errors import PublishUnconfirmed
 from app.lifecycle import attempts, chunks
 from app.lifecycle.chunks import Chunk, Review
 from app.log import Event, logger
-from app.queueing import dead_letter_rows, topology
+from app.queueing import dead_letter_rows, redrive, topology
 from app.queueing.depth import DepthGauge
 from app.queueing.payloads import TickPayload
 from app.queueing.steps import ASSEMBLE, LADDER, MAINTENANCE, SEND
@@ -34,6 +34,24 @@ _ON_THE_WAY = (
 )
 
 
+class _OnceAMinute:
+    """Whether this process has looked within the last minute (a race only looks twice)."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def is_due(self) -> bool:
+        """Tell whether it is time, and note that it is being done."""
+        now_s = monotonic_s()
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + 60.0
+        return True
+
+
+_letters = _OnceAMinute()
+
+
 def sweep(payload: TickPayload) -> None:
     """Settle journals of dead processes on this host, then look after chunks nobody finished."""
     del payload
@@ -45,6 +63,8 @@ def sweep(payload: TickPayload) -> None:
     while sweep_chunks(session, age) == _AT_ONCE:
         pass
     publish_letters(session)
+    if _letters.is_due():
+        repair_letters(session)
     idempotency.sweep(session, utc_now())
 
 
@@ -66,6 +86,22 @@ def publish_letters(session: Session) -> None:
         runtime.publisher().publish([letter.outgoing() for letter in letters])
         dead_letter_rows.mark_published(session, [letter.id for letter in letters])
         logger().warning(Event.DEAD_LETTERS_PUBLISHED, letters=len(letters))
+
+
+def repair_letters(session: Session) -> None:
+    """Write the rows of dead letters that RabbitMQ holds without one.
+
+    RabbitMQ dead-letters by itself what kills its workers, and nobody may have asked for the list.
+    """
+    known = dead_letter_rows.open_by_queue(session)
+    with closing(DepthGauge(settings().rabbitmq_url)) as depths:
+        has_more = any(
+            depths.ready(topology.dead_queue(queue)) > known.get(queue, 0)
+            for queue in topology.WORK_QUEUES
+        )
+    if has_more:
+        with redrive.opened(settings().rabbitmq_url) as channel:
+            redrive.repair(channel, session)
 
 
 def is_pipeline_empty() -> bool:

@@ -2,12 +2,15 @@
 
 import datetime as dt
 
+import pika
 import pytest
 
 from app.clock import utc_now
+from app.errors import MessageMalformed
 from app.ids import new_id
 from app.lifecycle import chunks
 from app.lifecycle.chunks import Chunk
+from app.queueing import dead_letters, redrive
 from app.queueing.payloads import TickPayload
 from tests.factories import make_account, make_app, make_email
 
@@ -53,3 +56,19 @@ def test_a_sweep_ends_although_workers_hold_their_mails_for_long(session, sweep)
     session.execute("UPDATE released_chunks SET touched_at = now() - interval '1 day'")
     sweep()
     assert session.execute("SELECT count(*) FROM released_chunks").fetchone() == (MANY,)
+
+
+def test_a_sweep_writes_the_row_of_a_letter_only_rabbitmq_knows(session, configured, until) -> None:
+    from actors import housekeep  # noqa: PLC0415 - the broker reads the test's settings
+
+    letter = dead_letters.from_bytes("schedule", b"{}", MessageMalformed("Bad."), utc_now())
+    message = letter.outgoing()
+    with redrive.opened(configured.rabbitmq_url) as channel:
+        headers = pika.BasicProperties(headers=message.headers)
+        channel.basic_publish(message.exchange, message.queue, message.body, headers)
+
+    def is_recorded() -> bool:
+        housekeep.repair_letters(session)
+        return session.execute("SELECT id FROM dead_letters").fetchall() == [(letter.id,)]
+
+    until(is_recorded, 60)
