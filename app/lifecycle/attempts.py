@@ -212,4 +212,7 @@ def _left_out(outcomes: Sequence[Outcome], recorded: psycopg.Cursor[Row]) -> lis
 
 
 def _line(outcome: Outcome) -> str | None:
-    return None if outcome.data is None else orjson.dumps(outcome.data).decode()
+    data = outcome.data
+    if outcome.target is State.UNKNOWN:
+        data = {**(data or {}), "verdict": "unknown"}  # by this unknowns.find finds it
+    return None if data is None else orjson.dumps(data).decode()

@@ -1,5 +1,8 @@
 """Mails whose reply was never seen: the queue's policy, a person's decision, late evidence."""
 
+import re
+from uuid import UUID
+
 import pytest
 
 from app.clock import utc_now
@@ -141,3 +144,32 @@ def test_failed_mails_start_again_only_when_a_person_says_so(session, app_id) ->
     assert state_of(session, failed) == ("scheduled", "retried by cli")
     assert state_of(session, sent)[0] == "sent"
     assert counts(session) == {"failed": -1}
+
+
+def test_unknown_mails_are_found_among_many_without_reading_them(session, app_id) -> None:
+    lost = [lose(session, app_id, "hold")]
+    session.execute(MANY_SENT, {"app": app_id, "like": lost[0], "n": MANY})
+    session.execute("ANALYZE emails, email_events")
+    binds = dict.fromkeys(("campaign", "email", "connection"))
+    binds |= {"app": app_id, "after": UUID(int=0), "limit": 100}
+    explain = f"EXPLAIN (ANALYZE, COSTS off, TIMING off) {unknowns._FIND}"
+    plan = [line for (line,) in session.execute(explain, binds)]
+    assert not [line for line in plan if "Seq Scan" in line], plan
+    assert any("email_events_" in line and "Index" in line for line in plan), plan
+    assert not [line for line in plan if int(ROWS.search(line + " rows=0 ")[1]) > 10], plan
+    found = unknowns.find(session, Selection(app_id=app_id), limit=100)
+    assert [one.email_id for one in found] == lost
+
+
+MANY = 200_000
+ROWS = re.compile(r"rows=(\d+)")
+MANY_SENT = """
+WITH copies AS (
+  INSERT INTO emails (id, app_id, queue_id, account_id, template_version_id, to_email, to_domain,
+    to_hash, variables, status, created_at)
+  SELECT overlay(id::text PLACING lpad(to_hex(n), 12, '0') FROM 25)::uuid, app_id, queue_id,
+    account_id, template_version_id, to_email, to_domain, to_hash, variables, 'sent', created_at
+  FROM emails CROSS JOIN generate_series(1, %(n)s) n WHERE id = %(like)s
+  RETURNING id, app_id)
+INSERT INTO email_events (email_id, id, app_id, type, data)
+SELECT id, id, app_id, 'attempt', '{"verdict": "accepted"}' FROM copies"""
