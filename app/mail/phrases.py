@@ -175,7 +175,7 @@ REFUSED = _any(
     r"(?:authentication|authori[sz]ation|auth) (?:is )?(?:required|failed|fails|check|needed)|unauthenticated|"
     r"not authenticated|must (?:be )?authenticat|client was not auth|not authori[sz]ed|unauthori[sz]ed|"
     r"not permitted|not allowed|isn't allowed|permission denied|permission to|prohibited|forbidden|restricted|"
-    r"refused by|rejected by (?:our |your |an? |filter|content|system|user|recipient|mail|server)|"
+    r"\((?:con|rly|dyn|dns|hvu|rtr|snd|cnt):[a-z]{1,3}\d?\)|refused by|rejected by (?:our |your |an? |filter|content|system|user|recipient|mail|server)|"
     r"administrative|do not have permission|only accepts|must be (?:a )?member|too many (?:connections|spam|"
     r"recipients|messages from|bounces|errors)|rate.?limit|throttl|sending limit|sending rate|too (?:fast|"
     r"frequent)|challenge|bounce ?me|suspicious|looks like|hijack|open proxy|open relay|"
