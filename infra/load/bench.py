@@ -45,7 +45,7 @@ PARTS: Mapping[str, Callable[[Stand], Measured]] = {
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option("--quick", "sizes", flag_value="quick", help="Small sizes: five minutes for all.")
 @click.option("--full", "sizes", flag_value="full", default="full", hidden=True)
-@click.option("--leads", type=click.IntRange(1), help="Mails of a campaign round (and of soak).")
+@click.option("--leads", type=click.IntRange(1), help="Mails of a campaign in send, grow and soak.")
 @click.option("--rounds", type=click.IntRange(1), help="Interleaved rounds of send.")
 @click.option("--processes", type=click.IntRange(1, 64), help="Worker processes; 2 by default.")
 @click.option("--peers/--no-peers", "has_peers", default=True, help="Compare with Node programs.")
@@ -84,6 +84,7 @@ def _sizes(base: Sizes, leads: int | None, rounds: int | None, processes: int | 
     return dataclasses.replace(
         base,
         leads=leads or base.leads,
+        grow_leads=leads or base.grow_leads,
         soak_leads=leads or base.soak_leads,
         rounds=rounds or base.rounds,
         processes=processes or base.processes,

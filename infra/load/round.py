@@ -1,7 +1,6 @@
 """One round of our own: a planned campaign, sent to its end, with what it cost."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -17,6 +16,7 @@ from infra.load.usage import Meter, Spent
 
 _POLL_S = 0.05
 _STALLED_S = 60.0
+_REPORTED_S = 1.2  # sessions report their statistics once a second at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,13 @@ class Round:
     mails: int
     seconds: float
     spent: Spent
-    hot_share: float | None = None
+    updates: int = 0
+    hot_updates: int = 0
+
+    @property
+    def hot_share(self) -> float | None:
+        """Which share of the updates on emails was HOT; None when none was seen."""
+        return self.hot_updates / self.updates if self.updates else None
 
     @property
     def per_s(self) -> float:
@@ -40,7 +46,8 @@ class Round:
             "seconds": round(self.seconds, 3),
             "per_s": round(self.per_s, 1),
             "cpu_s_per_1000": dict(self.spent.by_name),
-            "hot_share": self.hot_share,
+            "updates_on_emails": self.updates,
+            "hot_updates": self.hot_updates,
         }
 
 
@@ -64,11 +71,13 @@ def send_campaign(
     found = counted(session, mailing.campaign_id, settled_count(sink) - arrived)
     require_agreement("mailqueue", mailing.expected, found)
     _require_balance(session, mailing)
+    updated, hot = _updates(session)
     return Round(
         mails=mailing.expected,
         seconds=seconds,
         spent=spent,
-        hot_share=_hot_share(updates, _updates(session)),
+        updates=updated - updates[0],
+        hot_updates=hot - updates[1],
     )
 
 
@@ -124,19 +133,16 @@ def _require_balance(session: Session, mailing: Mailing) -> None:
 
 
 _UPDATES = """
-SELECT relname, n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname LIKE 'emails\\_%'"""
+SELECT coalesce(sum(n_tup_upd), 0), coalesce(sum(n_tup_hot_upd), 0)
+FROM pg_stat_user_tables WHERE relname LIKE 'emails\\_%'"""
 
 
-def _updates(session: Session) -> Mapping[str, tuple[int, int]]:
-    """Return updates and HOT updates by partition; sessions report theirs when they end."""
+def _updates(session: Session) -> tuple[int, int]:
+    """Return all updates on the partitions of emails, and the HOT ones.
+
+    Sessions report theirs when they end, or when they are idle for a moment.
+    """
+    time.sleep(_REPORTED_S)
     session.execute("SELECT pg_stat_clear_snapshot()")
-    return {name: (all_, hot) for name, all_, hot in session.execute(_UPDATES).fetchall()}
-
-
-def _hot_share(
-    before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]]
-) -> float | None:
-    """Return which share of the updates between two readings was HOT; None without any."""
-    everything = sum(after[name][0] - before.get(name, (0, 0))[0] for name in after)
-    hot = sum(after[name][1] - before.get(name, (0, 0))[1] for name in after)
-    return round(hot / everything, 3) if everything else None
+    ((updates, hot),) = session.execute(_UPDATES).fetchall()
+    return int(updates), int(hot)
