@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 
 from actors import runtime, schedule
-from app.clock import monotonic_s
+from app.clock import thread_cpu_s
 from app.config import Settings
 from app.db.session import Session, close_thread_session, thread_session
 from app.errors import DependencyUnavailable
@@ -23,7 +23,7 @@ from app.queueing.payloads import TickPayload
 from app.queueing.steps import SCHEDULE
 from app.scheduling import due
 
-# A round leaves this much of the process to its requests.
+# After a round the thread rests this many times what it computed: the process is for requests.
 _LEAST_PAUSE_S, _PAUSES = 0.01, 3.0
 _AFTER_TROUBLE_S = 1.0
 _MOST = 200  # mails of a round: more than that is the work of the schedule stage
@@ -71,14 +71,14 @@ class Relay:
 
     def _run(self) -> None:
         while self._rung.wait() and not self._stopped.is_set():
-            began = monotonic_s()
+            began = thread_cpu_s()
             try:
                 self._round()
             except (DependencyUnavailable, psycopg.OperationalError) as error:
                 logger().warning(Event.DEPENDENCY_LOST, what="relay", why=str(error))
                 close_thread_session()
                 self._stopped.wait(_AFTER_TROUBLE_S)
-            self._stopped.wait(max(_LEAST_PAUSE_S, _PAUSES * (monotonic_s() - began)))
+            self._stopped.wait(max(_LEAST_PAUSE_S, _PAUSES * (thread_cpu_s() - began)))
         close_thread_session()
 
     def _round(self) -> None:

@@ -15,3 +15,8 @@ def utc_now() -> dt.datetime:
 def monotonic_s() -> float:
     """Return seconds of a clock that never goes back; only differences mean anything."""
     return time.monotonic()
+
+
+def thread_cpu_s() -> float:
+    """Return seconds this thread has computed; waiting does not count."""
+    return time.thread_time()

@@ -7,7 +7,7 @@ mailqueue_api, which row-level security confines to one app (DESIGN 8).
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -111,12 +111,18 @@ def close_thread_session() -> None:
     _local.session = None
 
 
+# The same as SET LOCAL ROLE and SET LOCAL, in one statement.
+_STEP_DOWN = """
+SELECT set_config('role', 'mailqueue_api', true), set_config('mailqueue.app_id', %s, true)"""
+
+
 @contextmanager
 def tenant_transaction(session: Session, app_id: UUID) -> Iterator[Session]:
     """Run one transaction as mailqueue_api, confined to `app_id` by row-level security."""
-    with session.transaction():
-        session.execute("SET LOCAL ROLE mailqueue_api")
-        session.execute("SELECT set_config('mailqueue.app_id', %s, true)", (str(app_id),))
+    with ExitStack() as stack:
+        with session.pipeline():  # BEGIN and this in one round trip
+            stack.enter_context(session.transaction())
+            session.execute(_STEP_DOWN, (str(app_id),))
         yield session
 
 

@@ -59,13 +59,14 @@ def accept(session: Session, who: Submitter, order: Email, desk: Desk) -> Accept
         recipients=len(everybody),
     )
     common = common_of(who, order, route, sheet)
-    contents.store(session, who, order, route, sheet)
     values = order.values()
     recipients = [
         Recipient(id=each, email=party.email, name=party.name, variables=values)
         for each, (_, party) in zip(ids, everybody, strict=True)
     ]
-    stopped = plan_mails(session, common, recipients, desk.pepper)
+    with session.pipeline():  # the writes share two round trips
+        contents.store(session, who, order, route, sheet)
+        stopped = plan_mails(session, common, recipients, desk.pepper)
     copies = [
         _copy(one, kind, is_stopped=one.id in stopped)
         for one, (kind, _) in zip(recipients, everybody, strict=True)

@@ -54,7 +54,7 @@ def plan_mails(
     shunned = suppressed(session, common.app_id, [mail.to_hash for mail in mails])
     plan(session, mails)
     stopped = {UUID(mail.id) for mail in mails if mail.to_hash in shunned}
-    transitions.stop(session, [(one, SUPPRESSED) for one in stopped], State.SUPPRESSED)
+    transitions.stop(session, [(each, SUPPRESSED) for each in stopped], State.SUPPRESSED)
     return stopped
 
 
