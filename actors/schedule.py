@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from actors import runtime
+from actors import recurring, runtime
 from actors.capacity import Survey, survey
 from actors.declare import tick_actor
 from app.campaigns import campaigns, sequence, windows
@@ -64,6 +64,7 @@ def run_pass(session: Session, config: Settings, *, reason: str) -> PassSummary:
     """Advance campaigns, release what is due, publish it; return and log the summary."""
     if runtime.guard().enter(session) is not None:  # logged once, shown by `mailqueue epoch show`
         return PassSummary(planned=0, released=0, chunks=0, expired=0, postponed=0)
+    recurring.run_jobs(session, config)
     planned = advance_campaigns(session, config) + expand_batches(session, config)
     rounds = list(_release_rounds(session, config))
     summary = PassSummary(

@@ -31,6 +31,8 @@ class Event(StrEnum):
     EMAIL_STOPPED = "email.stopped"
     HITS_DISCARDED = "hits.discarded"
     HITS_RECORDED = "hits.recorded"
+    JOB_RAN = "job.ran"
+    JOB_REFUSED = "job.refused"
     JOURNAL_SETTLED = "journal.settled"
     LEDGER_OFF = "ledger.off"
     LEASE_EXPIRED = "lease.expired"

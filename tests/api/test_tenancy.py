@@ -309,3 +309,24 @@ def test_changes_are_audited_with_who_and_from_where(shop: Caller):
     assert found["actor"].startswith("key:")
     assert found["origin"] == "127.0.0.1"
     assert found["created_at"] <= utc_now().isoformat().replace("+00:00", "Z")
+
+
+def test_a_recurring_mail_lives_its_life(shop: Caller):
+    email = {"from": "news@shop.example", "to": "ana@example.com", "subject": "Hi", "text": "Hi"}
+    body = {"name": "weekly", "cron": "0 9 * * MON", "timezone": "Europe/Berlin", "email": email}
+    made = shop("POST", "/v1/scheduled-jobs", body)
+    assert made.status_code == 201, made.text
+    assert made.json["words"] == "At 09:00 on Monday, Europe/Berlin"
+    assert len(made.json["next_runs"]) == 5
+    assert made.json["next_runs"][0] == made.json["next_run_at"]
+    path = f"/v1/scheduled-jobs/{made.json['id']}"
+    ran = shop("POST", f"{path}/run")
+    assert ran.status_code == 202, ran.text
+    assert shop("GET", f"/v1/emails/{ran.json['email_id']}").json["subject"] == "Hi"
+    assert shop("GET", f"{path}/runs").json["data"] == [ran.json]
+    resting = shop("PATCH", path, {"is_enabled": False}).json
+    assert (resting["next_run_at"], resting["next_runs"]) == (None, [])
+    assert shop("PATCH", path, {"cron": "nonsense !"}).status_code == 422
+    assert shop("GET", "/v1/scheduled-jobs").json["data"] == [resting]
+    assert shop("DELETE", path).status_code == 204
+    assert shop("GET", path).status_code == 404
