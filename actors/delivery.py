@@ -30,6 +30,7 @@ from app.sending.outcome import (
     Claimed,
     asks_to_slow_down,
     decide,
+    keeps_dialogue,
     poisoned,
 )
 from app.sending.route import Route
@@ -242,6 +243,7 @@ class Delivery:
             rcpt_to=mail.to.encode(),
             render=lambda: self._letter.render(mail.slots, date),
             smtputf8=self._letter.compiled.is_international or smtputf8_needed(mail.to),
+            keeps_dialogue=keeps_dialogue(mail.email_id),
         )
 
     def _settle_from_journal(self, held: Mapping[UUID, Claimed]) -> None:

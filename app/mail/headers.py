@@ -10,6 +10,7 @@ import datetime as dt
 import email.errors
 import email.header
 import email.utils
+import functools
 import re
 from collections.abc import Iterable, Mapping
 
@@ -154,6 +155,10 @@ def mailboxes(people: Iterable[tuple[str | None, str]]) -> str:
     return ",\r\n ".join(mailbox(name, address) for name, address in people)
 
 
+@functools.lru_cache(maxsize=256)
 def date_value(moment: dt.datetime) -> str:
-    """Return an aware datetime as the value of Date (RFC 5322, 3.3)."""
+    """Return an aware datetime as the value of Date (RFC 5322, 3.3).
+
+    Mails that are claimed together share it, and making one costs as much as rendering a mail.
+    """
     return email.utils.format_datetime(moment)

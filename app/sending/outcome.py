@@ -118,6 +118,11 @@ def server_failure(attempts: Sequence[Attempt]) -> str | None:
     return None if failure is None else _reason(failure, State.SCHEDULED)
 
 
+def keeps_dialogue(email_id: UUID) -> bool:
+    """Tell whether the mail is the one in a hundred whose whole dialogue is kept if all goes well."""
+    return email_id.int % _DIALOGUE_SHARE == 0
+
+
 def asks_to_slow_down(attempt: Attempt) -> bool:
     """Tell whether a recipient's domain wants mail more slowly; the server itself has its breaker."""
     if attempt.verdict is not Verdict.DEFERRED or attempt.stage not in _RECIPIENT_STAGES:
@@ -175,7 +180,7 @@ def _evidence(held: Claimed, attempt: Attempt) -> dict[str, Any]:
         "host": attempt.host,
         "ms": round(attempt.elapsed_ms, 1),
     }
-    if attempt.verdict is not Verdict.ACCEPTED or held.email_id.int % _DIALOGUE_SHARE == 0:
+    if attempt.verdict is not Verdict.ACCEPTED or keeps_dialogue(held.email_id):
         data["stage"] = str(attempt.stage)
         data["connection"] = attempt.connection_id
         data["tls"] = attempt.tls

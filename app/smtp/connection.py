@@ -170,8 +170,21 @@ class Connection:
 
         Never raises: a broken socket is reported by the next read, behind the replies it still has.
         """
-        self.rest = memoryview(bytes(self.rest) + data if self.rest else data)
-        self.flush()
+        if self.rest or self.broken or self.tls is not None:
+            self.rest = memoryview(bytes(self.rest) + data if self.rest else data)
+            self.flush()
+            return
+        # What nearly always happens, in one call: the socket takes everything.
+        taken = 0
+        try:
+            taken = self.sock.send(data)
+        except _WOULD_BLOCK:
+            pass
+        except OSError:
+            self.broken = True
+        self.before_dot -= taken
+        if taken < len(data):
+            self.rest = memoryview(data)[taken:]
 
     def flush(self) -> None:
         """Write more of what is kept."""

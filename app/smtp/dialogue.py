@@ -7,7 +7,8 @@ for the journal and `writes` for the sockets, and the caller does the first befo
 
 import math
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 
 from app.smtp.connection import Connection, ServerUnusable, Stage, Timeouts
 from app.smtp.fates import Fates
@@ -16,13 +17,14 @@ from app.smtp.transaction import Transaction
 
 _MAIL, _RCPT, _DATA, _DOT = Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT
 _NEGOTIATION = (_MAIL, _RCPT, _DATA)
+_ROUND = deque((_DOT, *_NEGOTIATION))
 _TERMINATOR = b".\r\n"
 _CLOSING = 421
 _LONGEST_TEXT = 1_000
 
 
 class Dialogue:
-    """All dialogues of one submit().
+    """All dialogues of one stream.
 
     `progress` counts mails settled by a server's reply. `wake` is not later than the first
     deadline. `halted` says why no further final dot may leave.
@@ -41,7 +43,7 @@ class Dialogue:
         self._last_call = time.monotonic() + timeouts.submit_s
 
     def is_over(self, now: float) -> bool:
-        """Return whether the time in which mails of this submit may begin has passed."""
+        """Return whether the time in which mails of this stream may begin has passed."""
         return now >= self._last_call
 
     def is_spent(self, connection: Connection) -> bool:
@@ -60,10 +62,41 @@ class Dialogue:
             self._say(connection, b"RSET\r\n", Stage.RSET, now)
             if not connection.offered.pipelining:
                 return
-        self._say_envelope(connection, mail, b"", now)
+        self._say_envelope(connection, mail, now)
 
-    def hear(self, connection: Connection, reply: Reply, now: float) -> ServerUnusable | None:
-        """Go on from a reply; returns why the connection must be dropped, if it must."""
+    def hear(
+        self, connection: Connection, replies: Sequence[Reply], now: float
+    ) -> ServerUnusable | None:
+        """Go on from replies; returns why the connection must be dropped, if it must."""
+        if self._hear_round(connection, replies, now):
+            return None
+        for reply in replies:
+            reason = self._hear(connection, reply, now)
+            if reason is not None:
+                return reason
+        return None
+
+    def _hear_round(self, connection: Connection, replies: Sequence[Reply], now: float) -> bool:
+        """Take a whole round at once when all went well, as it nearly always does.
+
+        It is what _hear() would do with the four replies one by one, at half the cost.
+        """
+        if len(replies) != 4 or connection.expected != _ROUND or self.halted is not None:
+            return False
+        dot, mail_from, rcpt_to, data = replies
+        if dot[0] // 100 != 2 or not mail_from[0] == rcpt_to[0] == 250 or data[0] != 354:
+            return False
+        mail = _current(connection)
+        if mail.refused_at is not None or not connection.dot_has_left():
+            return False
+        connection.expected.clear()
+        self._take_answer(connection, dot, now)
+        mail.replies += ((now, mail_from), (now, rcpt_to), (now, data))
+        self._send_body(connection, mail, now)
+        return True
+
+    def _hear(self, connection: Connection, reply: Reply, now: float) -> ServerUnusable | None:
+        """Go on from one reply."""
         if not connection.expected:
             return _closing(Stage.CONNECT, reply)
         stage = connection.expected.popleft()
@@ -78,14 +111,14 @@ class Dialogue:
         if stage is _MAIL or stage is _RCPT:
             self._hear_address(connection, stage, reply, now)
         elif connection.current is not None and not connection.expected:
-            self._say_envelope(connection, connection.current, b"", now)
+            self._say_envelope(connection, connection.current, now)
         return None
 
     def _hear_address(self, connection: Connection, stage: Stage, reply: Reply, now: float) -> None:
         """Note a refusal of MAIL or RCPT; in a sequential dialogue go on to the next command."""
         mail = _current(connection)
         connection.is_reused = False
-        mail.replies.append((now, *reply))
+        mail.replies.append((now, reply))
         if reply[0] >= 300 and mail.refused_at is None:
             mail.refused_at, mail.outcome = stage, reply
         if connection.offered.pipelining:
@@ -100,7 +133,7 @@ class Dialogue:
     def _hear_data(self, connection: Connection, reply: Reply, now: float) -> ServerUnusable | None:
         """Send the body if DATA was granted, or take the refusal."""
         mail = _current(connection)
-        mail.replies.append((now, *reply))
+        mail.replies.append((now, reply))
         is_invited = reply[0] == 354
         if mail.refused_at is None:
             if is_invited and self.halted is not None:
@@ -125,30 +158,34 @@ class Dialogue:
         connection.before_dot = len(connection.rest) + len(mail.body)
         connection.exposed = 0
         mail.dotted = now
-        self._owe(connection, now, (_DOT,))
-        body = mail.body + _TERMINATOR
         following = self._take(connection, now) if connection.offered.pipelining else None
         if following is None:
-            self.writes.append((connection, body))
-        else:
-            self._say_envelope(connection, following, body, now)
+            self._say(connection, mail.body + _TERMINATOR, _DOT, now)
+            return
+        data = b"%b.\r\n%b%bDATA\r\n" % (mail.body, following.mail, following.rcpt)
+        self.writes.append((connection, data))
+        self._owe(connection, now, _ROUND)
 
     def _hear_dot(self, connection: Connection, reply: Reply, now: float) -> ServerUnusable | None:
         """Take the reply that settles a mail."""
-        code, text = reply
-        mail = _behind_dot(connection)
+        code = reply[0]
         is_early = not connection.dot_has_left()
         if code == GARBLED or 300 <= code < 400 or (is_early and code < 300):
             connection.before_dot = -1  # whatever the server meant, it may have the mail
             return _closing(_DOT, reply)
+        self._take_answer(connection, reply, now)
+        return _closing(_DOT, reply) if is_early or code == _CLOSING else None
+
+    def _take_answer(self, connection: Connection, reply: Reply, now: float) -> None:
+        """Settle the mail behind the dot by the reply to it."""
+        mail = _behind_dot(connection)
         connection.behind_dot = None
-        mail.replies.append((now, code, text))
+        mail.replies.append((now, reply))
         mail.outcome = reply
-        words = text[:_LONGEST_TEXT].replace(b"\n", b" ")
-        self.lines.append(b"R %b %d %b\n" % (mail.key, code, words))
+        words = reply[1][:_LONGEST_TEXT].replace(b"\n", b" ")
+        self.lines.append(b"R %b %d %b\n" % (mail.key, reply[0], words))
         self._fates.answer(connection, mail, _DOT, (now - mail.dotted) * 1000)
         self.progress += 1
-        return _closing(_DOT, reply) if is_early or code == _CLOSING else None
 
     def _refuse(self, connection: Connection, mail: Transaction, now: float) -> None:
         """Settle a mail that the server refused before its body."""
@@ -159,18 +196,15 @@ class Dialogue:
         self.progress += 1
 
     def _take(self, connection: Connection, now: float) -> Transaction | None:
-        if self.halted is not None or self.is_over(now) or self.is_spent(connection):
+        if self.halted is not None or now >= self._last_call or self.is_spent(connection):
             return None
         return self._fates.take(connection, now)
 
-    def _say_envelope(
-        self, connection: Connection, mail: Transaction, before: bytes, now: float
-    ) -> None:
-        """Send a mail's envelope, behind the body of the mail before it."""
+    def _say_envelope(self, connection: Connection, mail: Transaction, now: float) -> None:
+        """Send a mail's envelope."""
         if connection.offered.pipelining:
+            self.writes.append((connection, b"%b%bDATA\r\n" % (mail.mail, mail.rcpt)))
             self._owe(connection, now, _NEGOTIATION)
-            data = b"%b%b%bDATA\r\n" % (before, mail.mail, mail.rcpt)
-            self.writes.append((connection, data))
         else:
             self._say(connection, mail.mail, _MAIL, now)
 
@@ -178,11 +212,13 @@ class Dialogue:
         self.writes.append((connection, data))
         self._owe(connection, now, (stage,))
 
-    def _owe(self, connection: Connection, now: float, stages: Sequence[Stage]) -> None:
+    def _owe(self, connection: Connection, now: float, stages: Iterable[Stage]) -> None:
         """Note which replies the server owes; the clock of the first one runs from now."""
-        if not connection.expected:
-            self._arm(connection, stages[0], now)
-        connection.expected.extend(stages)
+        expected = connection.expected
+        is_first = not expected
+        expected.extend(stages)
+        if is_first:
+            self._arm(connection, expected[0], now)
 
     def _arm(self, connection: Connection, stage: Stage, now: float) -> None:
         connection.deadline = deadline = now + self.limits_s[stage]

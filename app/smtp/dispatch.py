@@ -1,4 +1,4 @@
-"""The loop of one submit(): mails onto connections, until each has a fate.
+"""The loop of one stream: mails onto connections, until each has a fate.
 
 Per turn: read every ready connection, write all journal lines of the turn with one write(2), then
 write the sockets, so that the S line of a mail is durable before its final dot may leave.
@@ -6,6 +6,9 @@ write the sockets, so that the S line of a mail is durable before its final dot 
 A connection that breaks leaves the mail behind its dot unknown. Its other mail goes on over the
 connections that are left; when none is left the server is tried once more, then the rest is
 untried. A kept connection that the server had closed before it said anything costs nobody a try.
+
+Mails may be added while others are under way, so that no connection stands idle for as long as the
+caller records what became of those before.
 """
 
 import math
@@ -16,9 +19,9 @@ from typing import TYPE_CHECKING
 from app.errors import DependencyUnavailable
 from app.smtp.connection import Connection, ServerUnusable, Stage
 from app.smtp.dialogue import Dialogue
-from app.smtp.fates import Fates
+from app.smtp.fates import Fates, Settled
 from app.smtp.journal import Journal
-from app.smtp.transaction import Attempt, Envelope
+from app.smtp.transaction import Envelope
 
 if TYPE_CHECKING:
     from app.smtp.group import Group
@@ -28,43 +31,71 @@ _LONGEST_WAIT_S = 1.0
 
 
 class Dispatch:
-    """One submit() of a group."""
+    """One stream of mails over a group; made by Group.stream().
 
-    def __init__(self, group: "Group", envelopes: Sequence[Envelope], journal: Journal) -> None:
+    After `timeouts.submit_s` no further mail of it begins.
+    """
+
+    def __init__(self, group: "Group", journal: Journal) -> None:
         server = group.server
         self._group = group
         self._journal = journal
-        self._fates = Fates(envelopes, server.host)
+        self._fates = Fates(server.host)
         self._dialogue = Dialogue(self._fates, server.timeouts, server.max_mails)
         self._reason = ServerUnusable("No connection was opened.", stage=Stage.CONNECT)
         self._rounds = 0
         self._progress_seen = 0
 
-    def run(self) -> list[Attempt]:
-        """Drive the connections until every mail has a fate; returns them in order."""
+    @property
+    def under_way(self) -> int:
+        """Return how many mails have no fate yet."""
+        return len(self._fates.missing)
+
+    def add(self, envelopes: Sequence[Envelope]) -> None:
+        """Take more mails on; they are numbered in the order of being added, from 0."""
+        if not self._fates.missing:
+            self._rounds = 0
+        self._fates.add(envelopes)
+
+    def until_low(self) -> list[Settled]:
+        """Go on until each connection has one more mail to begin at most; return what was settled.
+
+        As (number, attempt), each mail once, as they came.
+        """
+        return self._drive(self._group.server.connections)
+
+    def until_done(self) -> list[Settled]:
+        """Go on until every mail has a fate; return what was settled since the last call."""
+        return self._drive(-1)
+
+    def freshen(self) -> None:
+        """Drop kept connections that the server has closed or that have stood idle too long."""
         now = time.monotonic()
+        for connection in self._group.connections:
+            connection.is_reused = True
+        for connection in self._group.wait(0.0):
+            if not connection.closed:
+                self._serve(connection, now)
         for connection in list(self._group.connections):
-            self._freshen(connection, now)
-        while self._fates.missing:
-            if self._fates.todo:
+            idle_s = now - connection.last_used
+            if connection.expected or idle_s > self._group.server.max_idle_s:
+                self._group.drop(connection)
+
+    def _drive(self, low: int) -> list[Settled]:
+        """Turn until no more than `low` mails wait for a connection; -1: until none is under way."""
+        fates, now = self._fates, time.monotonic()
+        while fates.missing:
+            if fates.todo:
                 self._employ(now)
             self._flush()
-            if self._fates.missing:
+            if len(fates.todo) <= low:
+                break
+            if fates.missing:
                 now = self._turn()
         self._flush()
         for connection in self._group.connections:
             connection.last_used = now
-        return self._fates.in_order()
-
-    def _freshen(self, connection: Connection, now: float) -> None:
-        """Drop a kept connection that the server has closed or that has stood idle too long."""
-        connection.is_reused = True
-        self._serve(connection, now)
-        idle_s = now - connection.last_used
-        if not connection.closed and (
-            connection.expected or idle_s > self._group.server.max_idle_s
-        ):
-            self._group.drop(connection)
+        return fates.take_settled()
 
     def _employ(self, now: float) -> None:
         """Give idle connections work, open more where there is too much, give up where none is."""
@@ -84,7 +115,7 @@ class Dispatch:
         if is_hopeless or self._dialogue.halted is not None:
             self._fates.give_up(self._reason)
             return
-        self._group.grow(self._fates.missing, now)
+        self._group.grow(len(self._fates.missing), now)
 
     def _may_reconnect(self) -> bool:
         """Allow one more round of connections since the last mail that a server answered."""
@@ -138,11 +169,11 @@ class Dispatch:
             stage = connection.expected[0] if connection.expected else Stage.CONNECT
             self._lose(connection, ServerUnusable(f"The connection broke: {error}.", stage=stage))
             return
-        for reply in replies:
-            reason = self._dialogue.hear(connection, reply, now)
-            if reason is not None:
-                self._lose(connection, reason)
-                return
+        if not replies:
+            return
+        reason = self._dialogue.hear(connection, replies, now)
+        if reason is not None:
+            self._lose(connection, reason)
 
     def _expire(self, now: float) -> None:
         """Drop every connection whose owed reply is overdue and note the next deadline."""

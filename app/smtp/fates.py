@@ -1,41 +1,53 @@
-"""The books of one submit(): which mails are left to do, and what became of the others."""
+"""The books of one stream: which mails are left to do, and what became of the others."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from app.smtp.connection import Connection, ServerUnusable, Stage
 from app.smtp.transaction import Attempt, Envelope, LocalRefusal, Transaction, Verdict, prepare
+
+Settled = tuple[int, Attempt]
 
 _MOST_TRIES = 2
 
 
 class Fates:
-    """Mails by their place in the submitted sequence; each gets exactly one Attempt."""
+    """Mails by their number in the stream; each gets exactly one Attempt.
 
-    def __init__(self, envelopes: Sequence[Envelope], host: str) -> None:
-        self.todo = deque(range(len(envelopes)))
-        self._envelopes = envelopes
+    `missing` holds the mails that have no fate yet, `todo` those of them that nobody has begun.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.todo: deque[int] = deque()
+        self.missing: dict[int, Envelope] = {}
         self._host = host
-        self._attempts: dict[int, Attempt] = {}
+        self._count = 0
+        self._settled: list[Settled] = []
         self._losses: Counter[int] = Counter()
 
-    @property
-    def missing(self) -> int:
-        """Return how many mails have no fate yet."""
-        return len(self._envelopes) - len(self._attempts)
+    def add(self, envelopes: Iterable[Envelope]) -> None:
+        """Take mails on, numbered from where the last ones ended."""
+        for envelope in envelopes:
+            self.missing[self._count] = envelope
+            self.todo.append(self._count)
+            self._count += 1
 
-    def in_order(self) -> list[Attempt]:
-        """Return every mail's attempt, in the order of submission."""
-        return [self._attempts[index] for index in range(len(self._envelopes))]
+    def take_settled(self) -> list[Settled]:
+        """Return what has been settled since the last call, as it came."""
+        settled, self._settled = self._settled, []
+        return settled
 
     def take(self, connection: Connection, now: float) -> Transaction | None:
         """Make the next mail the connection's current one, refusing on the way what cannot be sent."""
         while self.todo:
             index = self.todo.popleft()
-            mail = prepare(index, self._envelopes[index], connection.offered)
+            mail = prepare(index, self.missing[index], connection.offered)
             if isinstance(mail, LocalRefusal):
-                self._attempts[index] = Attempt(
-                    verdict=Verdict.REFUSED, code=mail.code, text=mail.text, stage=Stage.LOCAL
+                self._note(
+                    index,
+                    Attempt(
+                        verdict=Verdict.REFUSED, code=mail.code, text=mail.text, stage=Stage.LOCAL
+                    ),
                 )
                 continue
             mail.begun = now
@@ -71,8 +83,8 @@ class Fates:
     def give_up(self, reason: ServerUnusable) -> None:
         """Leave every mail that is left untried."""
         fate = _untried(reason, self._host)
-        self._attempts.update(dict.fromkeys(self.todo, fate))
-        self.todo.clear()
+        while self.todo:
+            self._note(self.todo.popleft(), fate)
 
     def _put_back(self, mail: Transaction, reason: ServerUnusable, *, charge: bool) -> None:
         """Let another connection try, unless the mail has cost enough of them.
@@ -82,7 +94,7 @@ class Fates:
         """
         self._losses[mail.index] += charge
         if self._losses[mail.index] >= _MOST_TRIES:
-            self._attempts[mail.index] = _untried(reason, self._host)
+            self._note(mail.index, _untried(reason, self._host))
         else:
             self.todo.appendleft(mail.index)
 
@@ -94,23 +106,32 @@ class Fates:
         elapsed_ms: float,
     ) -> None:
         verdict, stage, code, text = outcome
-        begun = mail.begun
-        self._attempts[mail.index] = Attempt(
+        is_told = mail.keeps_dialogue or verdict is not Verdict.ACCEPTED
+        attempt = Attempt(
             verdict=verdict,
             code=code,
             text=text.decode("utf-8", "replace"),
             stage=stage,
             elapsed_ms=elapsed_ms,
-            dialogue=tuple(
-                [
-                    (int((at - begun) * 1000), f"{number} {words.decode('utf-8', 'replace')}")
-                    for at, number, words in mail.replies
-                ]
-            ),
+            dialogue=_dialogue(mail) if is_told else (),
             host=connection.host,
             connection_id=connection.id,
             tls=connection.tls,
         )
+        self._note(mail.index, attempt)
+
+    def _note(self, index: int, attempt: Attempt) -> None:
+        del self.missing[index]
+        self._settled.append((index, attempt))
+
+
+def _dialogue(mail: Transaction) -> tuple[tuple[int, str], ...]:
+    return tuple(
+        [
+            (int((at - mail.begun) * 1000), f"{code} {text.decode('utf-8', 'replace')}")
+            for at, (code, text) in mail.replies
+        ]
+    )
 
 
 def _verdict(code: int) -> Verdict:

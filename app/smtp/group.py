@@ -12,7 +12,8 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 from app.smtp.connection import Connection, Server, ServerUnusable, Stage
 from app.smtp.dispatch import Dispatch
@@ -48,8 +49,21 @@ class Group:
         Returns at the latest when every deadline of `server.timeouts` has passed. When it raises
         all the same, the journal knows which mails left.
         """
+        with self.stream(journal) as stream:
+            stream.add(envelopes)
+            return [attempt for _, attempt in sorted(stream.until_done(), key=itemgetter(0))]
+
+    @contextlib.contextmanager
+    def stream(self, journal: Journal) -> Iterator[Dispatch]:
+        """Send mails that come bit by bit; see that none is under way at the end of the block.
+
+        One stream at a time. When the block raises, the connections are closed and the journal
+        knows which mails left.
+        """
         try:
-            return Dispatch(self, envelopes, journal).run()
+            dispatch = Dispatch(self, journal)
+            dispatch.freshen()
+            yield dispatch
         except BaseException:
             # A time limit or a shutdown may strike anywhere; replies still owed belong to mails
             # that nobody waits for, and the next submit must not take them for its own.

@@ -5,6 +5,7 @@ server is refused here: bare CR or LF and over-long lines (SMTP smuggling), addr
 carry a second command.
 """
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ class Envelope:
     """One mail to send: `key` names it in the journal, `render` makes its bytes when they are due.
 
     `mail_from` may be empty (the null return path). `render()` returns CRLF lines, not dot-stuffed.
-    A non-empty `envid` asks for failure and delay notices where the server offers DSN.
+    A non-empty `envid` asks for failure and delay notices where the server offers DSN. Without
+    `keeps_dialogue` a plain success tells only its last reply; whatever else happens is told whole.
     """
 
     key: bytes
@@ -48,11 +50,12 @@ class Envelope:
     render: Callable[[], bytes]
     smtputf8: bool = False
     envid: bytes = b""
+    keeps_dialogue: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What became of one mail; `dialogue` is ((milliseconds since MAIL FROM, reply), ...).
+    """What became of one mail; `dialogue` is ((milliseconds since MAIL FROM, reply), ...) or empty.
 
     `elapsed_ms` runs from the final dot to its reply, or from MAIL FROM to the refusal.
     `code` is 0 where no server spoke; local refusals carry the code a server would have used.
@@ -81,20 +84,23 @@ class Transaction:
     """One mail on its way over one connection; mutable, lives from MAIL FROM to its `outcome`."""
 
     __slots__ = (
-        "begun", "body", "dotted", "index", "key", "mail", "outcome", "rcpt", "refused_at",
-        "replies",
+        "begun", "body", "dotted", "index", "keeps_dialogue", "key", "mail", "outcome", "rcpt",
+        "refused_at", "replies",
     )  # fmt: skip
 
-    def __init__(self, index: int, key: bytes, commands: tuple[bytes, bytes], body: bytes) -> None:
+    def __init__(
+        self, index: int, envelope: Envelope, commands: tuple[bytes, bytes], body: bytes
+    ) -> None:
         self.index = index
-        self.key = key
+        self.key = envelope.key
+        self.keeps_dialogue = envelope.keeps_dialogue
         self.mail, self.rcpt = commands
         self.body = body
         self.begun = 0.0
         self.dotted = 0.0
         self.refused_at: Stage | None = None
         self.outcome: Reply = (0, b"")
-        self.replies: list[tuple[float, int, bytes]] = []
+        self.replies: list[tuple[float, Reply]] = []
 
 
 def prepare(index: int, envelope: Envelope, offered: Capabilities) -> Transaction | LocalRefusal:
@@ -104,7 +110,7 @@ def prepare(index: int, envelope: Envelope, offered: Capabilities) -> Transactio
     does not deliver something.
     """
     is_international = _is_international(envelope)
-    if not is_writable(envelope.mail_from or b"@") or not is_writable(envelope.rcpt_to):
+    if not _is_sender(envelope.mail_from) or not is_writable(envelope.rcpt_to):
         return LocalRefusal(code=553, text="5.1.3 the envelope address cannot be written in SMTP")
     if is_international and not offered.smtputf8:
         return LocalRefusal(code=553, text="5.6.7 the server does not take non-ASCII addresses")
@@ -113,21 +119,28 @@ def prepare(index: int, envelope: Envelope, offered: Capabilities) -> Transactio
     except Exception as error:  # noqa: BLE001 - one mail's fault must not hide its neighbours' fate
         return LocalRefusal(code=554, text=f"5.6.0 the mail cannot be rendered: {error}")
     is_eight_bit = is_international or not data.isascii()
-    refusal = _refusal(len(data), offered, is_eight_bit=is_eight_bit)
-    if refusal is not None:
-        return refusal
+    if is_eight_bit or offered.size:
+        refusal = _refusal(len(data), offered, is_eight_bit=is_eight_bit)
+        if refusal is not None:
+            return refusal
     body = wire_form(data)
     if body is None:
         return LocalRefusal(code=554, text="5.6.0 the mail has bare CR or LF, NUL or long lines")
     options = b" SIZE=%d" % len(data) if offered.size else b""
     if is_eight_bit:
         options += b" BODY=8BITMIME SMTPUTF8" if is_international else b" BODY=8BITMIME"
-    return Transaction(index, envelope.key, _commands(envelope, options, offered), body)
+    return Transaction(index, envelope, _commands(envelope, options, offered), body)
 
 
 def is_writable(address: bytes) -> bool:
     """Return whether an address can stand between angle brackets without ending the command."""
     return _ADDRESS.fullmatch(address) is not None
+
+
+@functools.lru_cache(maxsize=256)
+def _is_sender(address: bytes) -> bool:
+    """Return whether MAIL FROM can say it, the null return path included; few senders, many mails."""
+    return not address or is_writable(address)
 
 
 def wire_form(data: bytes) -> bytes | None:
@@ -173,6 +186,8 @@ def _refusal(size: int, offered: Capabilities, *, is_eight_bit: bool) -> LocalRe
 
 def _commands(envelope: Envelope, options: bytes, offered: Capabilities) -> tuple[bytes, bytes]:
     notices = b""
+    if not options and not envelope.envid:
+        return b"MAIL FROM:<%b>\r\n" % envelope.mail_from, b"RCPT TO:<%b>\r\n" % envelope.rcpt_to
     if envelope.envid and offered.dsn:
         options += b" RET=HDRS ENVID=" + _xtext(envelope.envid)
         notices = b" NOTIFY=FAILURE,DELAY"
