@@ -87,3 +87,14 @@ def one_of(column: str, values: Iterable[str]) -> sa.CheckConstraint:
     """Check the closed choice of a StrEnum, repeated by the database."""
     listed = ", ".join(f"'{value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+def turned_over(*, dead_rows: int, changes: int) -> dict[str, str]:
+    """Return the vacuum of a small table whose rows come and go: by number, without a pause."""
+    return {
+        "autovacuum_vacuum_scale_factor": "0",
+        "autovacuum_vacuum_threshold": str(dead_rows),
+        "autovacuum_vacuum_cost_delay": "0",
+        "autovacuum_analyze_scale_factor": "0",
+        "autovacuum_analyze_threshold": str(changes),
+    }

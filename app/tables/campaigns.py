@@ -172,5 +172,10 @@ enrolments = sa.Table(
         "enrolments_due", "campaign_id", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")
     ),
     sa.Index("enrolments_lead_id", "lead_id"),
-    postgresql_with={"fillfactor": "85"},
+    postgresql_with={
+        "fillfactor": "85",
+        "autovacuum_vacuum_scale_factor": "0.02",
+        "autovacuum_analyze_scale_factor": "0.02",
+        "autovacuum_vacuum_insert_scale_factor": "0.05",
+    },
 )

@@ -25,6 +25,7 @@ email_stat_deltas = sa.Table(
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     *_dimensions(),
     sa.Column("at", base.TIME, nullable=False, server_default=sa.text("now()")),
+    postgresql_with=base.turned_over(dead_rows=5_000, changes=20_000),
 )
 
 email_stats = sa.Table(

@@ -65,7 +65,15 @@ def test_a_partition_begins_at_the_first_id_of_its_month(session: Session, month
 
 def test_partitions_of_emails_leave_room_for_hot_updates(session: Session):
     ((options,),) = session.execute(OPTIONS, (f"emails_{utc_now():%Y_%m}",)).fetchall()
-    assert "fillfactor=80" in options
+    assert {"fillfactor=60", "autovacuum_vacuum_scale_factor=0.02"} <= set(options)
+
+
+def test_partitions_to_come_have_the_options_of_those_there_are(session: Session):
+    create_ahead(session, FAR)
+    for parent in ("emails", "email_events", "audit_logs"):
+        months = (f"{parent}_2041_01", f"{parent}_{utc_now():%Y_%m}")
+        found = [session.execute(OPTIONS, (name,)).fetchall()[0][0] for name in months]
+        assert set(found[0]) == set(found[1])
 
 
 def test_a_mail_of_a_month_without_partition_is_a_clear_error(session: Session):
