@@ -145,5 +145,5 @@ def _cost(ours: Sequence[Round], theirs: Sequence[Round], name: str) -> Figure:
 
 
 def _absent(theirs: Sequence[Round], limits: Sequence[Round]) -> list[str]:
-    found = [] if theirs else ["no peer: node and npm are needed for BullMQ + Nodemailer"]
+    found = [] if theirs else ["no peer: asked for none, or node and npm are absent"]
     return found if limits else [*found, "no limit: smtp-source (postfix) is not to be had"]
