@@ -1,7 +1,8 @@
 """Hot tables: more room for HOT versions in `emails`, and vacuum that keeps step with sending.
 
-A micro-batch updates rows that lie side by side, so a page needs room for new versions of many of
-its rows at once: with fillfactor 80 a quarter of the claims found it, with 60 nearly all do.
+A page needs room for the versions its rows get: release (never HOT, it leaves emails_due), claim
+and outcome. Of 18,000 updates of 6,000 mails 0.42 were HOT at fillfactor 80, 0.64 at 60 and at 50;
+the ceiling is two of three.
 
 The queue-like tables (released_chunks, email_stat_deltas) are small and turn over completely every
 few seconds: vacuum goes by a number of dead rows, not by a share, and does not pause. Enrolments
