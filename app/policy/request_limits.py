@@ -53,6 +53,7 @@ class _Helping:
     ends_s: float = 0.0
     remaining: int = 0
     full_at_s: float = 0.0
+    opens_at_s: float = 0.0  # a refused key is not asked about again before
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,6 +99,8 @@ class RequestLimiter:
             if helping.left and now_s < helping.ends_s:
                 helping.left -= 1
                 return _allowed(per_minute, helping, now_s)
+            if now_s < helping.opens_at_s:
+                return _refused(per_minute, helping, now_s)
             wanted = _next_size(helping, now_s, burst)
             is_away = now_s < self._away_until_s
         if is_away:
@@ -136,12 +139,8 @@ class RequestLimiter:
             helping.remaining, helping.full_at_s = remaining, now_s + full_ms / 1000
             if granted:
                 return _allowed(per_minute, helping, now_s)
-        return Allowance(
-            limit=per_minute,
-            remaining=0,
-            reset_s=math.ceil(full_ms / 1000),
-            retry_after_s=max(1, math.ceil(next_ms / 1000)),
-        )
+            helping.opens_at_s = now_s + next_ms / 1000
+            return _refused(per_minute, helping, now_s)
 
     def _take_alone(self, key_id: str, per_minute: int, burst: int, now_s: float) -> Allowance:
         with self._lock:
@@ -185,4 +184,13 @@ def _allowed(per_minute: int, helping: _Helping, now_s: float) -> Allowance:
         remaining=helping.remaining + helping.left,
         reset_s=max(0, math.ceil(helping.full_at_s - now_s)),
         retry_after_s=None,
+    )
+
+
+def _refused(per_minute: int, helping: _Helping, now_s: float) -> Allowance:
+    return Allowance(
+        limit=per_minute,
+        remaining=0,
+        reset_s=max(0, math.ceil(helping.full_at_s - now_s)),
+        retry_after_s=max(1, math.ceil(helping.opens_at_s - now_s)),
     )

@@ -107,6 +107,10 @@ INSERT INTO scheduled_job_runs
 VALUES (%(id)s, %(app_id)s, %(job_id)s, %(scheduled_for)s, %(trigger)s, %(missed)s,
         %(message_id)s, %(error)s)
 RETURNING {_RUN_COLUMNS}"""  # noqa: S608 - as above
+# Index scheduled_job_runs_job_id_scheduled_for_key.
+_FORGET_RUNS = """
+DELETE FROM scheduled_job_runs
+WHERE job_id = %(id)s AND scheduled_for < %(now)s::timestamptz - interval '90 days'"""
 _RUNS = f"""
 SELECT {_RUN_COLUMNS} FROM scheduled_job_runs
 WHERE app_id = %(app_id)s AND job_id = %(job_id)s AND (%(after)s::uuid IS NULL OR id < %(after)s)
@@ -226,6 +230,7 @@ def _run_one(session: Session, job: Job, submit: Submit, now: dt.datetime) -> No
         logger().warning(Event.JOB_REFUSED, job_id=str(job.id), error=str(error))
     _insert_run(session, row)
     session.execute(_ADVANCE, {"id": job.id, "next_run_at": next_run_at})
+    session.execute(_FORGET_RUNS, {"id": job.id, "now": now})
     logger().info(Event.JOB_RAN, job_id=str(job.id), missed=missed)
 
 

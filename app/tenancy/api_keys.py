@@ -22,6 +22,7 @@ RATES = range(1, 1_000_001)
 # Keys a rotation leaves valid beside the new one; older ones of the line are revoked.
 _MOST_OLD = 2
 _MOST_NETWORKS = 100
+_LONGEST_LIFE = dt.timedelta(days=36_525)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,10 +244,12 @@ def _network(text: str) -> Network:
 
 
 def _future(expires_at: dt.datetime | None) -> dt.datetime | None:
-    if expires_at is not None and expires_at <= utc_now():
+    now = utc_now()
+    if expires_at is not None and not now < expires_at <= now + _LONGEST_LIFE:
         raise InputInvalid(
-            "The key would be expired at once.",
-            why=f"{expires_at.isoformat()} is over.",
+            "The key cannot expire at this time.",
+            why=f"{expires_at.isoformat()} is over, or more than 100 years away.",
+            fix="Leave it out for a key that does not expire.",
             field="expires_at",
         )
     return expires_at

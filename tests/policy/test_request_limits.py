@@ -64,6 +64,19 @@ def test_a_busy_key_needs_few_round_trips(requests, key):
     assert len(trips) < 500
 
 
+def test_a_refused_key_costs_no_round_trip_until_a_token_is_there(redis_url, key):
+    now = [0.0]
+    with contextlib.closing(RequestLimiter(redis_url, lambda: now[0])) as limiter:
+        limiter.take_request(key, 1, 1)
+        refused = limiter.take_request(key, 1, 1)
+        limiter._script = None  # no further question can be asked
+        now[0] = 30.0
+        later = limiter.take_request(key, 1, 1)
+    assert not refused.is_allowed
+    assert not later.is_allowed
+    assert later.retry_after_s < refused.retry_after_s
+
+
 def test_a_slow_key_borrows_nothing_it_does_not_use(redis_url, key):
     now = [0.0]
     with contextlib.closing(RequestLimiter(redis_url, lambda: now[0])) as limiter:

@@ -253,6 +253,7 @@ def test_another_apps_key_is_not_found(session: Session, app_id: UUID):
         ({"networks": ("10.0.0.0/33",)}, "allowed_networks"),
         ({"networks": ("10.0.0.0/8",) * 101}, "allowed_networks"),
         ({"expires_at": dt.datetime(2020, 1, 1, tzinfo=dt.UTC)}, "expires_at"),
+        ({"expires_at": dt.datetime(9999, 12, 31, tzinfo=dt.UTC)}, "expires_at"),
         ({"per_minute": 0}, "per_minute"),
     ],
 )
