@@ -16,7 +16,7 @@ from app.errors import NotFound
 from app.ids import lower_bound
 from app.lifecycle.states import State
 
-# Rows a filter may look at for one page, so that a rare state costs no scan of everything.
+# Rows a filter may look at for one page by default, so that a rare state costs no scan of everything.
 REACH = 20_000
 _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
 
@@ -62,7 +62,10 @@ class Mail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which mails of an app; None = any. `to_hash` finds submissions, not campaign mails."""
+    """Which mails of an app; None = any. `to_hash` finds submissions, not campaign mails.
+
+    A page looks at `reach` rows at most.
+    """
 
     status: State | None = None
     queue_id: UUID | None = None
@@ -72,6 +75,7 @@ class Filter:
     to_hash: bytes | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
+    reach: int = REACH
 
     @property
     def is_narrowed(self) -> bool:
@@ -158,7 +162,7 @@ def _pages() -> dict[str, LiteralString]:
 def _floors() -> dict[str, LiteralString]:
     return {
         name: f"SELECT e.id FROM emails e WHERE {where} {_BETWEEN}"  # noqa: S608 - constants
-        f" ORDER BY e.id DESC OFFSET {REACH} LIMIT 1"
+        f" ORDER BY e.id DESC OFFSET %(reach)s LIMIT 1"
         for name, where in _WHERE.items()
     }
 
@@ -172,7 +176,7 @@ def list_mails(
     """Return at most `limit` mails behind the id `after`, the newest first.
 
     One index serves each list: emails_app, emails_batch, emails_campaign or emails_recipient. With
-    a filter on top of it a page looks at REACH rows, may be short and yet go on.
+    a filter on top of it a page looks at `reach` rows, may be short and yet go on.
     """
     index = _index_for(wanted)
     binds = {
@@ -186,6 +190,7 @@ def list_mails(
         "low": lower_bound(wanted.since) if wanted.since else _FIRST,
         "high": after or (lower_bound(wanted.until) if wanted.until else _LAST),
         "limit": limit + 1,
+        "reach": wanted.reach,
     }
     floor = None
     if wanted.is_narrowed:
