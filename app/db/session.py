@@ -121,7 +121,8 @@ def tenant_transaction(session: Session, app_id: UUID) -> Iterator[Session]:
     """Run one transaction as mailqueue_api, confined to `app_id` by row-level security."""
     with ExitStack() as stack:
         with session.pipeline():  # BEGIN and this in one round trip
-            stack.enter_context(session.transaction())
+            # session.transaction() would keep the pipeline open: errors late, COPY refused.
+            stack.enter_context(psycopg.Transaction(session))
             session.execute(_STEP_DOWN, (str(app_id),))
         yield session
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+import uuid
 
 import psycopg
 import pytest
@@ -36,3 +37,12 @@ def test_a_thread_gets_a_new_session_after_its_transaction_idled_too_long(databa
     with contextlib.suppress(*db.CONNECTION_LOST), lost.transaction():
         freeze_in_a_transaction(lost, session)
     assert db.thread_session(database).execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_tenants_transaction_copies_and_says_an_error_where_it_happens(session):
+    with db.tenant_transaction(session, uuid.uuid4()):
+        session.execute("CREATE TEMPORARY TABLE numbers (number int UNIQUE)")
+        with session.cursor().copy("COPY numbers (number) FROM STDIN") as copy:
+            copy.write_row((1,))
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            session.execute("INSERT INTO numbers VALUES (1)")
