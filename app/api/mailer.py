@@ -210,7 +210,7 @@ def list_scheduled_mails(call: Call, query: ScheduledQuery) -> Many:
 
 
 @routes.get("/api/v1/queue-stats", needs=Scope.EMAIL_READ)
-def get_queue_stats(call: Call) -> Stats:
+def get_mail_stats(call: Call) -> Stats:
     """Show how the app's mail stands, in four numbers."""
     found = tally.tally(call.session, call.app_id)
     data = StatsView(

@@ -149,9 +149,7 @@ def test_a_body_that_names_another_tenants_things_is_answered_as_one_that_names_
     assert not [each for each in told if each in foreign.text]
 
 
-def test_the_walk_left_the_first_tenants_things_as_they_were(
-    theirs: World, owner: Person
-) -> None:
+def test_the_walk_left_the_first_tenants_things_as_they_were(theirs: World, owner: Person) -> None:
     for operation in OPERATIONS:
         if operation.method == "GET" and operation.places:
             shown = owner.ask("GET", operation.at(theirs.values))

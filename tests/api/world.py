@@ -70,7 +70,7 @@ def populate(desk: Desk, me: Person, mark: str) -> World:
     _campaigning(me, mark, values)
     _mails(desk, me, mark, values)
     _operating(desk, me, mark, values)
-    ids = {value for name, value in values.items() if name not in {"version"}}
+    ids = {value for name, value in values.items() if name != "version"}
     return World(mark=mark, values=values, telling=ids | {mark})
 
 
