@@ -1,5 +1,6 @@
 """The web process: WSGI `app.wsgi:app`, under granian (`mailqueue web`) or any WSGI server."""
 
+import contextlib
 import functools
 
 from flask import Flask
@@ -15,6 +16,8 @@ from app.config import Settings, settings
 from app.db.session import thread_session
 from app.policy.request_limits import RequestLimiter
 from app.proxies import TrustedProxies
+from app.queueing.depth import DepthGauge
+from app.queueing.steps import SCHEDULE
 from app.tenancy.keyring import Keyring
 
 _MAX_BODY_BYTES = 40_000_000
@@ -25,7 +28,13 @@ def create_app(now: Settings) -> Flask:
     web = Flask("app", static_folder=None)
     web.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
     failures.register(web)
-    catalogue.serve(web, {"postgresql": functools.partial(_check_database, now)}, _door(now))
+    limiter = RequestLimiter(now.redis_url)
+    checks: dict[str, health.Check] = {
+        "postgresql": functools.partial(_check_database, now),
+        "redis": limiter.ping,
+        "rabbitmq": functools.partial(_check_rabbitmq, now),
+    }
+    catalogue.serve(web, checks, _door(now, limiter))
     web.register_blueprint(docs.blueprint(catalogue.contract()))
     web.register_blueprint(health.blueprint(functools.partial(_check_database, now)))
     web.register_blueprint(cron.blueprint(now.cron_secret, functools.partial(_run_pass, now)))
@@ -33,12 +42,12 @@ def create_app(now: Settings) -> Flask:
     return web
 
 
-def _door(now: Settings) -> Door:
+def _door(now: Settings, limiter: RequestLimiter) -> Door:
     return Door(
         settings=now,
         keyring=Keyring(now.api_key_pepper.get_secret_value()),
         read_person=people.reader(now),
-        take_request=RequestLimiter(now.redis_url).take_request,
+        take_request=limiter.take_request,
         proxies=TrustedProxies(now.trusted_proxies),
         wake=Relay(now).wake,
     )
@@ -50,6 +59,11 @@ def _run_pass(now: Settings) -> PassSummary:
 
 def _check_database(now: Settings) -> None:
     thread_session(now.database_url).execute("SELECT 1")
+
+
+def _check_rabbitmq(now: Settings) -> None:
+    with contextlib.closing(DepthGauge(now.rabbitmq_url)) as gauge:
+        gauge.ready(SCHEDULE.queue)
 
 
 def _links(now: Settings) -> tuple[Link, ...]:

@@ -65,7 +65,7 @@ class IssuedKeyView(View):
     details: KeyView
 
 
-@routes.post("/v1/api-keys", needs=Scope.ADMIN, status=HTTPStatus.CREATED)
+@routes.post("/v1/api-keys", needs=Scope.ADMIN, status=HTTPStatus.CREATED, has_secret=True)
 def create_api_key(call: Call, body: KeyBody) -> IssuedKeyView:
     """Create a key; nobody can give it more than they hold themselves."""
     scopes.require_grantable(call.caller.scopes, body.scopes)
@@ -96,7 +96,12 @@ def revoke_api_key(call: Call, api_key_id: UUID) -> None:
     api_keys.revoke(call.session, call.app_id, api_key_id, call.author)
 
 
-@routes.post("/v1/api-keys/{api_key_id}/rotate", needs=Scope.ADMIN, status=HTTPStatus.CREATED)
+@routes.post(
+    "/v1/api-keys/{api_key_id}/rotate",
+    needs=Scope.ADMIN,
+    status=HTTPStatus.CREATED,
+    has_secret=True,
+)
 def rotate_api_key(call: Call, api_key_id: UUID, body: Rotation) -> IssuedKeyView:
     """Replace a key; the old one stays valid for the grace period."""
     old = api_keys.get(call.session, call.app_id, api_key_id)

@@ -79,7 +79,9 @@ class BornApp(AppView):
     smtp_config_id: UUID | None
 
 
-@routes.post("/v1/apps", needs=Scope.ADMIN, unit=Unit.OPERATOR, status=HTTPStatus.CREATED)
+@routes.post(
+    "/v1/apps", needs=Scope.ADMIN, unit=Unit.OPERATOR, status=HTTPStatus.CREATED, has_secret=True
+)
 def create_app(call: Call, body: NewApp) -> BornApp:
     """Create an app.
 

@@ -42,13 +42,17 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a route asks of its caller and of its body; `needs` None = open to everybody."""
+    """What a route asks of its caller and of its body; `needs` None = open to everybody.
+
+    `has_secret`: the answer carries a secret, which is sealed where it is kept for a replay.
+    """
 
     needs: Scope | None
     unit: Unit = Unit.TENANT
     status: HTTPStatus = HTTPStatus.OK
     body_bytes: int = BODY_BYTES
     accepts: str = "application/json"
+    has_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

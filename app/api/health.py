@@ -8,6 +8,7 @@ import platform
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import psycopg
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel
 
@@ -107,8 +108,8 @@ def _checked(check: Check) -> CheckResult:
     reason = None
     try:
         check()
-    except MailqueueError as error:
-        reason = str(error)
+    except (MailqueueError, psycopg.Error) as error:
+        reason = str(error).strip()
     took_ms = round((monotonic_s() - started_s) * 1000, 2)
     status: Literal["healthy", "unhealthy"] = "healthy" if reason is None else "unhealthy"
     return CheckResult(status=status, latency_ms=took_ms, reason=reason)

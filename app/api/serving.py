@@ -6,9 +6,9 @@ told to the outside follows the commit.
 """
 
 import dataclasses
+import hmac
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 
@@ -24,21 +24,10 @@ from app.api.authentication import (
 )
 from app.api.call import Answer, Call
 from app.api.endpoint import Endpoint, Unit, is_raw
+from app.api.once import PLAIN, SEALED, Once, Rendered
 from app.api.reading import arguments
 from app.api.refusals import BodyTooLarge
 from app.submission import idempotency
-
-JSON = "application/json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
-    """An answer on its way out: what a replay repeats."""
-
-    status: int
-    body: bytes
-    media_type: str = JSON
-    filename: str | None = None
 
 
 def register(web: Flask, endpoints: list[Endpoint], door: Door) -> None:
@@ -117,8 +106,11 @@ def _answered(
         with _unit(endpoint, call):
             return handle()
     key = idempotency.key_of(call.author.name, header)
-    digest = idempotency.request_hash(request.method, request.full_path.rstrip("?"), body)
-    once = Once(key=key, digest=digest, call=call)
+    named = idempotency.request_hash(request.method, request.full_path.rstrip("?"), body)
+    # A body may hold a password: its hash alone must not let anybody guess it.
+    digest = hmac.digest(call.settings.api_key_pepper.get_secret_value().encode(), named, "sha256")
+    keep = SEALED if endpoint.terms.has_secret else PLAIN
+    once = Once(key=key, digest=digest, call=call, keep=keep)
     if endpoint.terms.unit is Unit.OWN:
         return once.around_own(handle)
     with _unit(endpoint, call):
@@ -136,45 +128,6 @@ def _unit(endpoint: Endpoint, call: Call) -> Iterator[None]:
                 yield
         case Unit.OWN:
             yield
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Once:
-    """One request under its idempotency key."""
-
-    key: str
-    digest: bytes
-    call: Call
-
-    def inside(self, handle: Callable[[], Rendered]) -> Rendered:
-        """Handle or replay in the transaction that is open."""
-        replayed = self._begin()
-        if replayed is not None:
-            return replayed
-        rendered = handle()
-        self._finish(rendered)
-        return rendered
-
-    def around_own(self, handle: Callable[[], Rendered]) -> Rendered:
-        """Claim the key, handle, keep the answer: three steps, for what talks to a network."""
-        with self.call.tenant():
-            replayed = self._begin()
-        if replayed is not None:
-            return replayed
-        rendered = handle()
-        with self.call.tenant():
-            self._finish(rendered)
-        return rendered
-
-    def _begin(self) -> Rendered | None:
-        call = self.call
-        found = idempotency.begin(call.session, call.caller.app_id, self.key, self.digest, call.now)
-        return None if found is None else Rendered(status=found.status, body=found.body)
-
-    def _finish(self, rendered: Rendered) -> None:
-        idempotency.finish(
-            self.call.session, self.call.caller.app_id, self.key, rendered.status, rendered.body
-        )
 
 
 def _renderer(endpoint: Endpoint) -> Callable[[Any], Rendered]:

@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.clock import monotonic_s
+from app.errors import DependencyUnavailable
 from app.log import Event, logger
 
 _TIMEOUT_S = 0.25  # a request waits on it
@@ -114,8 +115,13 @@ class RequestLimiter:
         return self._keep(key_id, per_minute, wanted, [int(number) for number in reply])
 
     def ping(self) -> None:
-        """Return when Redis answers; raises redis.RedisError."""
-        self._redis.ping()
+        """Return when Redis answers; raises DependencyUnavailable."""
+        try:
+            self._redis.ping()
+        except redis.RedisError as error:
+            raise DependencyUnavailable(
+                "Redis does not answer.", why=f"{error}.", fix="Check REDIS_URL."
+            ) from error
 
     def close(self) -> None:
         """Close every connection."""
