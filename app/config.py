@@ -109,6 +109,15 @@ class Settings(BaseSettings):
         description="Networks SMTP hosts may be in besides public ones, comma-separated CIDR "
         "(development: 127.0.0.0/8).",
     )
+    webhook_allowed_networks: str = Field(
+        "",
+        description="Networks webhooks may be in besides public ones, over http and https on any "
+        "port, comma-separated CIDR (development: 127.0.0.0/8).",
+    )
+    webhook_plain_http: bool = Field(
+        False,
+        description="Whether webhooks may also be spoken to over http on port 80.",
+    )
     default_smtp_url: str = Field(
         "",
         description="SMTP server of apps made over the API, such as smtp://127.0.0.1:1025; "

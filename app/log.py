@@ -50,6 +50,7 @@ class Event(StrEnum):
     SPOOL_GREW = "spool.grew"
     SPOOL_DRAINED = "spool.drained"
     STATS_FOLDED = "stats.folded"
+    WEBHOOKS_DELIVERED = "webhooks.delivered"
     TICK_FAILED = "tick.failed"
 
 

@@ -21,7 +21,7 @@ from app.errors import DependencyUnavailable
 from app.log import Event, logger
 from app.queueing.messages import Outgoing, encode
 from app.queueing.payloads import TickPayload
-from app.queueing.steps import MAINTENANCE, SCHEDULE
+from app.queueing.steps import MAINTENANCE, SCHEDULE, WEBHOOKS
 
 _LOCK = 0x6D61_696C_636C_6F63  # "mailcloc": one clock per database
 _STANDBY_POLL_S = 1.0
@@ -103,11 +103,12 @@ class Timetable:
 
 
 def beats(interval_ms: int) -> tuple[Beat, ...]:
-    """Return what the clock repeats: scheduling passes, rollups, sweeps, the ledger check, forecasts."""
+    """Return what the clock repeats: scheduling passes, rollups, sweeps, webhooks, checks, forecasts."""
     return (
         Beat(actor="schedule_tick", queue=SCHEDULE.queue, every_s=interval_ms / 1000),
         Beat(actor="fold_stats", queue=MAINTENANCE.queue, every_s=5.0),
         Beat(actor="sweep", queue=MAINTENANCE.queue, every_s=10.0),
+        Beat(actor="tell", queue=WEBHOOKS.queue, every_s=1.0),
         Beat(actor="check_books", queue=MAINTENANCE.queue, every_s=60.0),
         Beat(actor="refresh_forecasts", queue=MAINTENANCE.queue, every_s=60.0),
     )

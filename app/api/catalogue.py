@@ -24,6 +24,7 @@ from app.api import (
     smtp_configs,
     suppressions,
     users,
+    webhooks,
 )
 from app.api.authentication import Door
 from app.api.endpoint import Routes
@@ -38,6 +39,7 @@ SUBJECTS: tuple[Routes, ...] = (
     leads.routes,
     campaigns.routes,
     suppressions.routes,
+    webhooks.routes,
     analytics.routes,
     dead_letters.routes,
     queues.routes,

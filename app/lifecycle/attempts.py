@@ -16,6 +16,7 @@ import psycopg
 
 from app.db.session import Row, Session
 from app.lifecycle import unknowns
+from app.lifecycle.notices import note
 from app.lifecycle.states import State
 
 # Longer than the longest legal wait: 10 minutes for the reply to the final dot
@@ -55,13 +56,17 @@ class Outcome:
 
 # A mail whose window closed, or that expired, while its message waited stays queued: the sweeper has
 # it assembled again, which hands it back to the schedule.
-_CLAIM = """
+_CLAIM = f"""
+WITH u AS (
 UPDATE emails SET status = 'sending', attempt = attempt + 1, starts = starts + 1,
   fence = fence + 1, claimed_by = %(by)s, claimed_at = coalesce(claimed_at, now()),
   lease_until = now() + %(lease)s
 WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND status = 'queued'
   AND coalesce(least(window_closes_at, expires_at) > now(), true)
-RETURNING id, fence, attempt, created_at, claimed_at, starts"""
+RETURNING id, fence, attempt, created_at, claimed_at, starts, app_id),
+n AS (
+  {note("u", "'processing'")})
+SELECT id, fence, attempt, created_at, claimed_at, starts FROM u"""  # noqa: S608 - constants
 
 # The update is written once; the guard differs between a lease that is held and one that ran out.
 _RECORD = """
@@ -78,10 +83,12 @@ u AS (
   FROM r WHERE e.id = r.id AND e.id BETWEEN %(low)b AND %(high)b
     AND e.status {guard} AND e.fence = r.fence
   RETURNING e.id, e.app_id, e.queue_id, e.campaign_id, e.step_id, e.account_id, r.kind, r.event,
-    r.data),
+    r.data, r.reason, r.code),
 ev AS (
   INSERT INTO email_events (email_id, id, app_id, type, data)
   SELECT id, event, app_id, 'attempt', data::jsonb FROM u WHERE data IS NOT NULL),
+n AS (
+  {note}),
 l AS (
   UPDATE released_chunks SET remaining = remaining - (SELECT count(*) FROM u), touched_at = now()
   WHERE id = %(chunk)s),
@@ -92,12 +99,19 @@ d AS (
   {correction})
 SELECT id FROM u"""
 
-_RECORD_HELD = _RECORD.format(guard="= 'sending'", correction="")
+# "untried" is nothing to tell: the mail goes again.
+_NOTE = note(
+    "u",
+    "nullif(kind, 'untried')",
+    data="jsonb_build_object('reason', reason, 'code', nullif(code, 0))",
+)
+_RECORD_HELD = _RECORD.format(guard="= 'sending'", correction="", note=_NOTE)
 # A mail that waits to be resent, and whose earlier worker now says what the server answered.
-_RECORD_RESENT = _RECORD.format(guard="IN ('scheduled', 'queued')", correction="")
+_RECORD_RESENT = _RECORD.format(guard="IN ('scheduled', 'queued')", correction="", note=_NOTE)
 # Counted as unknown when the lease ran out: what is known now is taken off that count.
 _RECORD_LATE = _RECORD.format(
     guard="= 'unknown'",
+    note=_NOTE,
     correction="""UNION ALL
   SELECT app_id, queue_id, campaign_id, step_id, account_id, 'unknown', -count(*) FROM u
   GROUP BY 1, 2, 3, 4, 5""",

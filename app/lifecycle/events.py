@@ -14,6 +14,7 @@ from uuid import UUID
 import orjson
 
 from app.db.session import Session
+from app.lifecycle.notices import TOLD, note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +42,17 @@ class Delta:
     n: int = 1
 
 
-_APPEND = """
-INSERT INTO email_events (email_id, id, app_id, type, data, at)
-SELECT email_id, id, app_id, type, data::jsonb, at
-FROM unnest(%(emails)b::uuid[], %(ids)b::uuid[], %(apps)b::uuid[], %(types)b::text[],
-            %(data)b::text[], %(ats)b::timestamptz[]) AS r(email_id, id, app_id, type, data, at)
-ON CONFLICT DO NOTHING RETURNING email_id, id"""
+_TOLD = f"CASE WHEN type = ANY('{{{','.join(TOLD)}}}') THEN type END"
+_APPEND = f"""
+WITH u AS (
+  INSERT INTO email_events (email_id, id, app_id, type, data, at)
+  SELECT email_id, id, app_id, type, data::jsonb, at
+  FROM unnest(%(emails)b::uuid[], %(ids)b::uuid[], %(apps)b::uuid[], %(types)b::text[],
+              %(data)b::text[], %(ats)b::timestamptz[]) AS r(email_id, id, app_id, type, data, at)
+  ON CONFLICT DO NOTHING RETURNING email_id, id, app_id, type, data),
+n AS (
+  {note("u", _TOLD, data="data", email_id="email_id")})
+SELECT email_id, id FROM u"""  # noqa: S608 - constants
 
 
 def append(session: Session, events: Sequence[TimelineEvent]) -> list[tuple[UUID, UUID]]:

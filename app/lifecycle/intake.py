@@ -10,6 +10,7 @@ import orjson
 
 from app.db.session import Session
 from app.lifecycle.events import Delta, count
+from app.lifecycle.notices import note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +73,12 @@ _COLUMNS = {
 _NAMES = ", ".join(_COLUMNS)
 _ARRAYS = ", ".join(f"%({name})b::{kind}[]" for name, kind in _COLUMNS.items())
 _INSERT = f"""
-INSERT INTO emails ({_NAMES}, variables)
-SELECT {_NAMES}, variables::jsonb
-FROM unnest({_ARRAYS}, %(variables)b::text[]) AS r({_NAMES}, variables)"""  # noqa: S608 - constants
+WITH u AS (
+  INSERT INTO emails ({_NAMES}, variables)
+  SELECT {_NAMES}, variables::jsonb
+  FROM unnest({_ARRAYS}, %(variables)b::text[]) AS r({_NAMES}, variables)
+  RETURNING id, app_id)
+{note("u", "'queued'")}"""  # noqa: S608 - constants
 
 
 def plan(session: Session, mails: Sequence[PlannedMail]) -> int:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from app.db.session import Row, Session
 from app.lifecycle.events import Delta, count
+from app.lifecycle.notices import note
 from app.lifecycle.states import REVIVABLE, SOURCES, State
 
 _DIMENSIONS = "app_id, queue_id, campaign_id, step_id, account_id"
@@ -117,11 +118,16 @@ def lock_queued(session: Session, ids: Sequence[UUID]) -> set[UUID]:
     return {row[0] for row in session.execute(_LOCK_QUEUED, _span(ids)).fetchall()}
 
 
+_NOTE = note("u", "%(target)s::text", data="jsonb_build_object('reason', reason)")
 _STOP = f"""
+WITH u AS (
 UPDATE emails e SET status = %(target)s, reason = r.reason, due_at = NULL
 FROM unnest(%(ids)b::uuid[], %(reasons)b::text[]) AS r(id, reason)
 WHERE e.id = r.id AND e.id BETWEEN %(low)b AND %(high)b AND e.status = ANY(%(sources)s)
-RETURNING {", ".join("e." + name for name in _DIMENSIONS.split(", "))}"""  # noqa: S608 - constants
+RETURNING {", ".join("e." + name for name in _DIMENSIONS.split(", "))}, e.id, e.reason),
+n AS (
+  {_NOTE})
+SELECT {_DIMENSIONS} FROM u"""  # noqa: S608 - constants
 
 
 def stop(session: Session, stops: Sequence[tuple[UUID, str]], target: State) -> int:
@@ -134,9 +140,13 @@ def stop(session: Session, stops: Sequence[tuple[UUID, str]], target: State) -> 
 
 
 _STOP_WAITING = f"""
+WITH u AS (
 UPDATE emails SET status = %(target)s, reason = %(reason)s, due_at = NULL
 WHERE {{where}} AND status IN ('scheduled', 'queued')
-RETURNING {_DIMENSIONS}"""  # noqa: S608 - constants
+RETURNING {_DIMENSIONS}, id, reason),
+n AS (
+  {_NOTE.replace("{", "{{").replace("}", "}}")})
+SELECT {_DIMENSIONS} FROM u"""  # noqa: S608 - constants
 
 # A lead's mails are found through its enrolments' campaigns: emails_campaign is the index.
 _BY_CAMPAIGN = _STOP_WAITING.format(where="campaign_id = %(campaign)s")

@@ -17,6 +17,7 @@ import orjson
 from app.clock import utc_now
 from app.db.session import Session
 from app.ids import new_ids
+from app.lifecycle.notices import note
 from app.lifecycle.states import State
 
 
@@ -55,7 +56,7 @@ class Unknown:
     evidence: Mapping[str, Any] | None
 
 
-_DECIDE = """
+_DECIDE = f"""
 WITH u AS (
   UPDATE emails SET status = %(target)s, reason = %(reason)s,
     due_at = CASE WHEN %(target)s = 'scheduled' THEN now() END,
@@ -66,13 +67,15 @@ ev AS (
   INSERT INTO email_events (email_id, id, app_id, type, data)
   SELECT u.id, r.event, u.app_id, 'decision', %(data)s::jsonb
   FROM u JOIN unnest(%(ids)b::uuid[], %(events)b::uuid[]) AS r(id, event) USING (id)),
+n AS (
+  {note("u", "CASE WHEN %(target)s = 'sent' THEN 'sent' END", data="%(data)s::jsonb")}),
 d AS (
   INSERT INTO email_stat_deltas (app_id, queue_id, campaign_id, step_id, account_id, kind, n)
   SELECT app_id, queue_id, campaign_id, step_id, account_id, k.kind, k.sign * count(*)
   FROM u CROSS JOIN (VALUES ('unknown', -1), ('sent', 1)) AS k(kind, sign)
   WHERE k.kind = 'unknown' OR %(target)s = 'sent'
   GROUP BY 1, 2, 3, 4, 5, 6, k.sign)
-SELECT id FROM u ORDER BY id"""
+SELECT id FROM u ORDER BY id"""  # noqa: S608 - constants
 
 
 def decide(session: Session, ids: Sequence[UUID], decision: Decision, by: str) -> list[UUID]:

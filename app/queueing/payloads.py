@@ -89,6 +89,12 @@ class HitsPayload(Payload):
     hits: list[Hit] = Field(min_length=1, max_length=500)
 
 
+class EndpointPayload(Payload):
+    """webhooks: an endpoint that has something due."""
+
+    endpoint_id: UUID
+
+
 P = TypeVar("P", bound=Payload)
 
 

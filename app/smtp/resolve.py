@@ -73,6 +73,6 @@ def _lookup(host: str, port: int) -> list[Address]:
 def _unknown(host: str) -> InputInvalid:
     return InputInvalid(
         f"The host name {host} does not exist.",
-        fix="Check the spelling of the SMTP host.",
+        fix="Check the spelling of the host.",
         field="host",
     )

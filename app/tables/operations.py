@@ -42,6 +42,21 @@ scheduled_job_runs = sa.Table(
     base.one_of("trigger", ("clock", "person")),
 )
 
+# What is to be told, noted by the statement that moved the mail; the fan-out takes it away. No
+# foreign key: each noted event would lock its app's row.
+webhook_events = sa.Table(
+    "webhook_events",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("app_id", base.UUID, nullable=False),
+    sa.Column("email_id", base.UUID, nullable=False),
+    base.text("event"),
+    base.json("data"),
+    sa.Column("at", base.TIME, nullable=False, server_default=sa.text("now()")),
+)
+
+# `failures` in a row since `failing_since`; nothing is sent before `resting_until`; a worker serves
+# it alone until `served_until`. Empty `events` = all.
 webhook_endpoints = sa.Table(
     "webhook_endpoints",
     metadata,
@@ -52,9 +67,19 @@ webhook_endpoints = sa.Table(
     base.texts("events"),
     base.text("status", default="active"),
     base.created_at(),
+    base.text("description", default=""),
+    base.text("previous_secret_sealed", nullable=True),
+    base.time("previous_secret_until"),
+    base.text("pause_reason", nullable=True),
+    base.number("failures"),
+    base.time("failing_since"),
+    base.time("resting_until"),
+    base.time("served_until"),
     base.one_of("status", ("active", "paused", "disabled")),
+    sa.Index("webhook_endpoints_app_id_id", "app_id", "id"),
 )
 
+# `lease_until` names the claim: an outcome counts only under the lease it was claimed with.
 webhook_deliveries = sa.Table(
     "webhook_deliveries",
     metadata,
@@ -69,8 +94,33 @@ webhook_deliveries = sa.Table(
     base.text("error", nullable=True),
     base.time("due_at"),
     base.created_at(),
+    sa.Column("event_id", sa.BigInteger),
+    sa.Column("email_id", base.UUID),
+    base.time("lease_until"),
+    base.time("attempted_at"),
+    base.time("delivered_at"),
+    base.number("duration_ms", None),
+    base.json("request_headers", None),
+    base.text("response_body", nullable=True),
     base.one_of("status", ("pending", "delivered", "failed")),
-    sa.Index("webhook_deliveries_due", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
+    sa.UniqueConstraint("endpoint_id", "event_id"),
+    sa.CheckConstraint("(status = 'pending') = (due_at IS NOT NULL)", name="due_while_pending"),
+    sa.Index(
+        "webhook_deliveries_due",
+        "endpoint_id",
+        "due_at",
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    ),
+    sa.Index(
+        "webhook_deliveries_before",
+        "endpoint_id",
+        "email_id",
+        "event_id",
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    ),
+    sa.Index("webhook_deliveries_app_id_id", "app_id", "id"),
+    sa.Index("webhook_deliveries_endpoint_id_id", "endpoint_id", "id"),
+    sa.Index("webhook_deliveries_email_id", "email_id"),
 )
 
 # Append-only by trigger; partitioned by id; refers to people by pseudonymous ids and hashes.
@@ -144,8 +194,10 @@ gdpr_requests = sa.Table(
     base.json("receipt", None),
     base.time("finished_at"),
     base.created_at(),
+    base.text("requested_by", default=""),
     base.one_of("kind", ("export", "erase")),
     base.one_of("status", ("open", "running", "done", "failed")),
+    sa.Index("gdpr_requests_app_id_id", "app_id", "id"),
 )
 
 # One row, made by the first pass; app/lifecycle/epoch says what it is for. `home` is the server

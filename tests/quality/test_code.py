@@ -35,6 +35,7 @@ def test_floors_are_held() -> None:
 SHARED_WRITERS = {
     # An enrolment's planning and a suppression's stop are one room; a lead's status follows both.
     "email_stat_deltas": {"lifecycle", "analytics"},  # appended by moves, folded away by rollups
+    "webhook_events": {"lifecycle", "webhooks"},  # noted by moves, taken away by the fan-out
 }
 _WRITE = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|COPY)\s+([a-z_]+)\b")
 

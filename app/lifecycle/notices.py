@@ -1,0 +1,20 @@
+"""Noting what webhooks are to be told, in the statement that makes it true (the row is the outbox).
+
+A note is written only for apps that have an endpoint: for the others a statement pays one look at
+a small table, not a row per mail. app/webhooks/fanout takes the notes and makes deliveries of them.
+"""
+
+# Lines of a timeline that are told as they are; the others follow from a move or are ours alone.
+TOLD = ("delivered", "bounced", "complained", "opened", "clicked", "unsubscribed", "replied")
+
+_LISTENING = "ARRAY(SELECT app_id FROM webhook_endpoints WHERE status <> 'disabled')"
+
+
+def note(source: str, event: str, *, data: str = "'{}'::jsonb", email_id: str = "id") -> str:
+    """Return the INSERT of a CTE: one note for each row of `source`, which has id and app_id.
+
+    `event` and `data` are expressions over that row; no note where `event` is NULL.
+    """
+    return f"""INSERT INTO webhook_events (app_id, email_id, event, data)
+  SELECT app_id, {email_id}, {event}, {data} FROM {source}
+  WHERE app_id = ANY({_LISTENING}) AND {event} IS NOT NULL"""  # noqa: S608 - constants

@@ -1,0 +1,88 @@
+"""One POST to a checked address: hard deadline, capped answer, no redirect. Knows no database.
+
+The standard library's client over a socket of our own: so the connection goes to the very address
+that was checked, while TLS and Host speak of the name (TRUST.md). A timer shuts the socket at the
+deadline, whatever the server is dripping.
+"""
+
+import http.client
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from app.clock import monotonic_s
+from app.errors import MailqueueError
+from app.webhooks.destination import Destination, Reach, address_of, parsed
+from app.webhooks.retries import Reply
+
+CONNECT_S = 5.0
+DEADLINE_S = 10.0
+KEPT_BYTES = 2_000
+
+
+def post(url: str, headers: Mapping[str, str], body: bytes, reach: Reach) -> Reply:
+    """Send one delivery and return what came back; never raises for what a server can do."""
+    started_s = monotonic_s()
+    code, said, error = 0, b"", None
+    try:
+        code, said = _exchanged(parsed(url), headers, body, reach)
+    except MailqueueError as refusal:
+        error = str(refusal)
+    except (OSError, http.client.HTTPException) as failure:
+        error = f"{type(failure).__name__}: {failure}"[:500]
+    if 300 <= code < 400:
+        error = "The endpoint redirects; redirects are not followed."
+    return Reply(
+        code=code,
+        error=error or (None if 200 <= code < 300 else f"The endpoint answered {code}."),
+        body=said.decode("utf-8", "replace").replace("\0", ""),
+        duration_ms=int((monotonic_s() - started_s) * 1000),
+        headers=dict(headers),
+    )
+
+
+def _exchanged(
+    found: Destination, headers: Mapping[str, str], body: bytes, reach: Reach
+) -> tuple[int, bytes]:
+    address = address_of(found, reach)
+    with socket.create_connection((str(address), found.port), timeout=CONNECT_S) as plain:
+        sock = _wrapped(plain, found)
+        with sock, _deadline(sock):
+            if isinstance(sock, ssl.SSLSocket):
+                sock.do_handshake()
+            client = http.client.HTTPConnection(found.host, found.port)
+            client.sock = sock
+            sent = {"Host": found.authority, "Connection": "close", **headers}
+            client.request("POST", found.target, body=body, headers=sent)
+            answer = client.getresponse()
+            return answer.status, answer.read(KEPT_BYTES)
+
+
+def _wrapped(plain: socket.socket, found: Destination) -> socket.socket:
+    """Return the socket to speak through; its handshake is still to be made, under the deadline."""
+    if found.scheme != "https":
+        return plain
+    return ssl.create_default_context().wrap_socket(
+        plain, server_hostname=found.host, do_handshake_on_connect=False
+    )
+
+
+@contextmanager
+def _deadline(sock: socket.socket) -> Iterator[None]:
+    timer = threading.Timer(DEADLINE_S, _shut, (sock,))
+    timer.daemon = True
+    timer.start()
+    try:
+        sock.settimeout(DEADLINE_S)
+        yield
+    finally:
+        timer.cancel()
+
+
+def _shut(sock: socket.socket) -> None:
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # it has ended by itself
