@@ -126,8 +126,10 @@ def test_a_paused_account_is_resumed_and_both_are_audited(mailqueue, session, se
     (told,) = mailqueue("account", "resume", sender.address, "--json").json
     assert told["status"] == "active"
     rows = session.execute("SELECT action, after FROM audit_logs ORDER BY id").fetchall()
-    changed = "email_account.updated"
-    assert rows[-2:] == [(changed, {"status": "paused"}), (changed, {"status": "active"})]
+    assert rows[-2:] == [
+        ("email_account.paused", {"status": "paused"}),
+        ("email_account.resumed", {"status": "active"}),
+    ]
 
 
 def test_use_is_counted_in_the_database_while_redis_is_away(

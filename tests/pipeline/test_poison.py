@@ -66,10 +66,14 @@ def test_neighbours_of_a_poison_message_are_sent_and_it_fails_with_a_reason(
     rows = session.execute("SELECT status, count(*) FROM emails GROUP BY 1").fetchall()
     assert dict(rows) == {"sent": 20, "failed": 1}
     reason = session.execute("SELECT reason FROM emails WHERE id = %s", (bad,)).fetchone()[0]
-    assert reason == "local: poison message: 4 workers died while they held this mail"
+    # A slow machine may let the last of them die on the redelivered message before it.
+    stage, did = (
+        ("assemble.normal", "assembled") if "assembled" in reason else ("send.normal", "held")
+    )
+    assert reason == f"local: poison message: 4 workers died while they {did} this mail"
     assert len(inbox.messages()) == 20
     query = "SELECT error_class, queue, published_at FROM dead_letters"
-    assert session.execute(query).fetchall() == [("PoisonMessage", "send.normal", None)]
+    assert session.execute(query).fetchall() == [("PoisonMessage", stage, None)]
 
 
 def test_a_mail_that_ends_its_worker_in_assembly_fails_and_its_neighbours_are_sent(
