@@ -82,3 +82,11 @@ def checked(given: Sequence[GivenLead]) -> Iterator[LeadRow]:
             yield LeadRow(number, lead.email.strip()[:254], None, {}, reason)
         else:
             yield LeadRow(number, email, lead.timezone or None, dict(lead.variables))
+
+
+def erase(session: Session, app_id: UUID, email_hash: bytes) -> dict[str, int]:
+    """Delete a person's lead with its enrolments; return rows by table."""
+    gone = session.execute(
+        "DELETE FROM leads WHERE app_id = %s AND email_hash = %s RETURNING id", (app_id, email_hash)
+    ).fetchall()
+    return {"leads": len(gone)}

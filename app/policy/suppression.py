@@ -148,3 +148,23 @@ def list_page(session: Session, app_id: UUID | None, **choice: Any) -> list[Entr
     binds = {"app": app_id, "reason": None, "email_hash": None, "after": None} | choice
     binds["hash"] = binds.pop("email_hash")
     return session.cursor(row_factory=class_row(Entry)).execute(_LIST, binds).fetchall()
+
+
+_ERASE = """
+UPDATE suppression_list SET email = NULL, source = 'erased'
+WHERE app_id = %s AND email_hash = %s AND email IS NOT NULL
+RETURNING id"""
+
+
+def erase(session: Session, app_id: UUID, email_hash: bytes) -> dict[str, int]:
+    """Keep a person suppressed by the hash alone, for good; return rows by table."""
+    entry = Suppression(
+        app_id=app_id,
+        email_hash=email_hash,
+        email=None,
+        reason=Reason.MANUAL,
+        source="erased",
+    )
+    add_all(session, (entry,))
+    blank = session.execute(_ERASE, (app_id, email_hash)).fetchall()
+    return {"suppression_list": len(blank)}

@@ -1,6 +1,7 @@
 """The log of deliveries, and delivering again: one, all that failed, or those of a time."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -138,3 +139,11 @@ def _binds(choice: Choice) -> dict[str, Any]:
         "since": choice.since,
         "until": choice.until,
     }
+
+
+def erase(session: Session, email_ids: Sequence[UUID]) -> dict[str, int]:
+    """Delete every delivery about these mails, told or not; return rows by table."""
+    gone = session.execute(
+        "DELETE FROM webhook_deliveries WHERE email_id = ANY(%s) RETURNING id", (list(email_ids),)
+    ).fetchall()
+    return {"webhook_deliveries": len(gone)}

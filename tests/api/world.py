@@ -140,6 +140,10 @@ def _operating(desk: Desk, me: Person, mark: str, values: dict[str, str]) -> Non
     }
     factories.insert(desk.session, "dead_letters", letter)
     values["letter_id"] = str(letter["id"])
+    webhook = {"url": f"https://{mark}.example/", "description": mark}
+    values["webhook_id"] = me.post("/v1/webhooks", webhook)["webhook"]["id"]
+    sent = me.post(f"/v1/webhooks/{values['webhook_id']}/test")
+    values["delivery_id"] = sent["delivery_id"]
     values["user_id"] = desk.operator().post("/v1/users", _user(mark, "user", me.app_id))["id"]
 
 
@@ -191,6 +195,10 @@ def orders(world: World) -> dict[str, Any]:
             "smtp_config_id": values["smtp_config_id"],
             "company_id": values["company_id"],
         },
+        "create_webhook": {"url": f"https://new.{mark}.example/", "description": mark},
+        "change_webhook": {"description": mark},
+        "rotate_webhook_secret": {},
+        "retry_webhook_deliveries": {"endpoint_id": values["webhook_id"]},
         "create_scheduled_job": {
             "name": f"new {mark} job",
             "cron": "0 9 * * MON",

@@ -1,0 +1,53 @@
+"""Erasing a person from e-mails, their timelines and kept copies; the books keep their numbers.
+
+A mail stays as a row without a person: its state, times and keyed hash. What SMTP servers said may
+quote the address, so replies and requests are cut from the timeline too.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from app.db.session import Session
+from app.lifecycle import transitions
+from app.lifecycle.states import State
+
+ERASED = "erased"
+
+_MAILS = "SELECT id FROM emails WHERE app_id = %s AND to_hash = %s ORDER BY id"
+_FLYING = "SELECT count(*) FROM emails WHERE id = ANY(%s) AND status = 'sending'"
+_BLANK = """
+UPDATE emails SET to_email = %(erased)s, to_name = NULL, variables = '{}',
+  reason = CASE WHEN reason IS NOT NULL THEN split_part(reason, ':', 1) || ': erased' END
+WHERE id = ANY(%(ids)s) AND (to_email <> %(erased)s OR reason IS NOT NULL)
+RETURNING id"""
+_TIMELINE = """
+UPDATE email_events SET data =
+  data - ARRAY['text', 'dialogue', 'url', 'ip', 'user_agent', 'reason', 'from', 'subject', 'address']
+WHERE email_id = ANY(%s)
+RETURNING id"""
+_COPIES = "DELETE FROM inbox_message_content WHERE ref_id = ANY(%s) RETURNING ref_id"
+_NOTES = "DELETE FROM webhook_events WHERE email_id = ANY(%s) RETURNING id"
+
+
+def mails_of(session: Session, app_id: UUID, to_hash: bytes) -> list[UUID]:
+    """Return the ids of every mail to an address, whatever made it (index emails_app)."""
+    return [row[0] for row in session.execute(_MAILS, (app_id, to_hash)).fetchall()]
+
+
+def in_flight(session: Session, ids: Sequence[UUID]) -> int:
+    """Return how many of these mails a worker is sending now: their outcome is still to come."""
+    row = session.execute(_FLYING, (list(ids),)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def erase(session: Session, ids: Sequence[UUID]) -> dict[str, int]:
+    """Stop what waits of these mails and blank them all; return rows by table."""
+    transitions.stop(session, [(each, "suppressed: erased") for each in ids], State.SUPPRESSED)
+    chosen = list(ids)
+    blank = session.execute(_BLANK, {"ids": chosen, "erased": ERASED}).fetchall()
+    return {
+        "emails": len(blank),
+        "email_events": len(session.execute(_TIMELINE, (chosen,)).fetchall()),
+        "inbox_message_content": len(session.execute(_COPIES, (chosen,)).fetchall()),
+        "webhook_events": len(session.execute(_NOTES, (chosen,)).fetchall()),
+    }
