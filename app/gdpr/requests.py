@@ -13,15 +13,18 @@ from uuid import UUID
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
+from app.assembly import erasure as bodies
 from app.audit import AuditEntry, Author, record
 from app.campaigns import leads
 from app.db.session import Session
 from app.errors import Conflict
+from app.feedback import erasure as answers
 from app.ids import new_id
 from app.lifecycle import erasure as mails
 from app.policy import suppression
 from app.privacy import address_hash
 from app.queueing import erasure as letters
+from app.scheduling import erasure as jobs
 from app.submission import erasure as submissions
 from app.webhooks import deliveries
 
@@ -99,11 +102,15 @@ def erase(session: Session, app_id: UUID, email: str, pepper: str, author: Autho
             why="What its server answers would be written after the erasure.",
             fix="Ask again in a few minutes.",
         )
+    inbound = answers.erase(session, app_id, ids, address)
     receipt = {
+        **bodies.erase(session, app_id, ids, digest),
+        **jobs.erase(session, app_id, address),
+        "inbound_messages": len(inbound),
         **submissions.erase(session, app_id, ids, address),
         **letters.erase(session, app_id, address),
         **deliveries.erase(session, ids),
-        **mails.erase(session, ids),
+        **mails.erase(session, ids, inbound),
         **leads.erase(session, app_id, digest),
         **suppressed,
     }

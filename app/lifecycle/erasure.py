@@ -40,14 +40,17 @@ def in_flight(session: Session, ids: Sequence[UUID]) -> int:
     return int(row[0]) if row else 0
 
 
-def erase(session: Session, ids: Sequence[UUID]) -> dict[str, int]:
-    """Stop what waits of these mails and blank them all; return rows by table."""
+def erase(session: Session, ids: Sequence[UUID], inbound: Sequence[UUID]) -> dict[str, int]:
+    """Stop what waits of these mails and blank them all; return rows by table.
+
+    `inbound`: the messages that answered them, whose kept copies go as well.
+    """
     transitions.stop(session, [(each, "suppressed: erased") for each in ids], State.SUPPRESSED)
     chosen = list(ids)
     blank = session.execute(_BLANK, {"ids": chosen, "erased": ERASED}).fetchall()
     return {
         "emails": len(blank),
         "email_events": len(session.execute(_TIMELINE, (chosen,)).fetchall()),
-        "inbox_message_content": len(session.execute(_COPIES, (chosen,)).fetchall()),
+        "inbox_message_content": len(session.execute(_COPIES, ([*chosen, *inbound],)).fetchall()),
         "webhook_events": len(session.execute(_NOTES, (chosen,)).fetchall()),
     }

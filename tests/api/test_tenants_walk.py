@@ -15,7 +15,9 @@ MARK = "zanzibar"
 STRANGE = "lummerland"
 NOBODY = "xanadu00"
 OPERATIONS = operations()
-NAMED = [each for each in OPERATIONS if each.places]
+# A person is nobody's thing: every app is answered about anybody, from what it keeps itself.
+PEOPLE = [each for each in OPERATIONS if each.path.startswith("/v1/gdpr/") and each.places]
+NAMED = [each for each in OPERATIONS if each.places and each not in PEOPLE]
 _NAMING = orders(World(mark="", values=collections.defaultdict(str))).keys() - {"rotate_api_key"}
 
 
@@ -93,6 +95,15 @@ def test_a_foreign_id_is_answered_as_one_that_names_nothing(
     assert foreign.status_code in {403, 404}, foreign.text
     assert foreign.status_code == nowhere.status_code
     assert without(foreign.text, theirs.values) == without(nowhere.text, random)
+
+
+@pytest.mark.parametrize("operation", PEOPLE, ids=lambda each: each.name)
+def test_a_person_only_another_tenant_knows_is_unknown(
+    operation: Operation, theirs: World, stranger: Person
+) -> None:
+    answer = ask(stranger, operation, theirs.values, None)
+    said = answer.text.replace(theirs.values["email"], "")
+    assert not [word for word in theirs.telling if word in said]
 
 
 @pytest.mark.parametrize(
