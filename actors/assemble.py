@@ -11,7 +11,7 @@ from uuid import UUID
 from actors import endings, runtime, trial
 from actors.content import Letter, letter, sheet_of
 from actors.declare import lane_actors
-from app.assembly.compose import Compiled, Recipient
+from app.assembly.compose import Recipient
 from app.assembly.recipients import Waiting, waiting
 from app.campaigns import halts
 from app.clock import utc_now
@@ -20,6 +20,7 @@ from app.errors import InputInvalid, MissingVariables, NotFound
 from app.lifecycle import chunks, transitions
 from app.lifecycle.states import State
 from app.log import Event, logger
+from app.mail.verp import AddressUse
 from app.queueing.messages import encode
 from app.queueing.payloads import AssembledMail, AssemblePayload, SendPayload
 from app.queueing.steps import ASSEMBLE, SEND
@@ -87,7 +88,7 @@ def _write(
             continue
         with around([person.email_id]):
             try:
-                mails.append(_assembled(payload, content.compiled, person))
+                mails.append(_assembled(payload, content, person))
             except InputInvalid as error:
                 unrenderable.append((person.email_id, _reason(error)))
     endings.stop(session, payload, suppressed, State.SUPPRESSED)
@@ -109,8 +110,13 @@ def _hand_back(session: Session, payload: AssemblePayload, late: Sequence[UUID])
         chunks.settle(session, payload.chunk_id, back)
 
 
-def _assembled(payload: AssemblePayload, content: Compiled, person: Waiting) -> AssembledMail:
-    keys = runtime.token_keys()
+def _assembled(payload: AssemblePayload, content: Letter, person: Waiting) -> AssembledMail:
+    keys, coded = runtime.token_keys(), runtime.coded_domain()
+    unsubscribes = coded and content.compiled.unsubscribes
+    leave = coded.address(AddressUse.UNSUBSCRIBE, person.email_id) if coded and unsubscribes else ""
+    reply = (
+        coded.address(AddressUse.REPLY, person.email_id) if coded and content.codes_replies else ""
+    )
     recipient = Recipient(
         to=person.to_email,
         to_name=person.to_name,
@@ -118,9 +124,11 @@ def _assembled(payload: AssemblePayload, content: Compiled, person: Waiting) -> 
         mail_token=keys.mail_token(person.email_id, payload.app_id),
         unsubscribe_token=keys.unsubscribe_token(person.email_id, payload.app_id),
         variables=person.variables,
+        unsubscribe_mailto=leave,
+        reply_to=reply,
     )
     return AssembledMail(
-        email_id=person.email_id, to=person.to_email, slots=content.slots(recipient)
+        email_id=person.email_id, to=person.to_email, slots=content.compiled.slots(recipient)
     )
 
 

@@ -46,13 +46,14 @@ class Letter:
     """What a chunk's mails share. `files` are ids of attachments, by the numbers in the tail.
 
     `is_simulated`: the mail goes all the way, but for the SMTP server. `keeps_content`: what was
-    sent stays readable.
+    sent stays readable. `codes_replies`: each mail has a Reply-To of its own.
     """
 
     compiled: Compiled
     files: tuple[UUID, ...]
     is_simulated: bool
     keeps_content: bool
+    codes_replies: bool = False
     bodies: tuple[bytes, ...] = ()
 
     def render(self, slots: Sequence[str], date: str) -> bytes:
@@ -104,7 +105,7 @@ def letter(session: Session, sheet: Sheet) -> Letter:
 
 # A campaign's mail has no message: it is tracked as its campaign says and can be unsubscribed from.
 _HEADER = """
-SELECT a.address, a.display_name, a.reply_to, apps.keeps_content,
+SELECT a.address, a.display_name, a.reply_to, a.codes_replies, apps.keeps_content,
        apps.is_sandbox OR coalesce(m.is_simulated, false) AS is_simulated,
        coalesce(m.tracks_opens, c.tracks_opens, true) AS track_opens,
        coalesce(m.tracks_clicks, c.tracks_clicks, true) AS track_clicks,
@@ -139,7 +140,14 @@ def _written(session: Session, sheet: Sheet) -> Letter:
         files=tuple(UUID(file[0]) for file in row["files"]),
         is_simulated=row["is_simulated"],
         keeps_content=row["keeps_content"],
+        codes_replies=_codes_replies(row),
     )
+
+
+def _codes_replies(row: Mapping[str, Any]) -> bool:
+    """Tell whether answers come to the inbound domain: as the account wants, unless the message says."""
+    is_told = bool(row["addressing"].get("reply_to"))
+    return row["codes_replies"] and not is_told and runtime.coded_domain() is not None
 
 
 def _identity(sheet: Sheet, row: Mapping[str, Any]) -> Identity:
@@ -150,7 +158,7 @@ def _identity(sheet: Sheet, row: Mapping[str, Any]) -> Identity:
     return Identity(
         from_address=row["address"],
         from_name=seen.get("from_name") or row["display_name"] or None,
-        reply_to=tuple(seen.get("reply_to") or filter(None, [row["reply_to"]])),
+        reply_to=() if _codes_replies(row) else _replies(row),
         to=to,
         cc=cc,
         headers=tuple(row["headers"].items()),
@@ -161,6 +169,10 @@ def _identity(sheet: Sheet, row: Mapping[str, Any]) -> Identity:
         unsubscribe=row["unsubscribe"],
         link_token=lambda url, number: keys.link_token(url, number, sheet.app_id),
     )
+
+
+def _replies(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(row["addressing"].get("reply_to") or filter(None, [row["reply_to"]]))
 
 
 def _people(listed: Sequence[Mapping[str, str | None]] | None) -> tuple[Mailbox, ...]:

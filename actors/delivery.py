@@ -21,6 +21,7 @@ from app.lifecycle.attempts import Outcome
 from app.log import Event, logger
 from app.mail.address import smtputf8_needed
 from app.mail.headers import date_value
+from app.mail.verp import AddressUse
 from app.metrics import EMAILS_FINISHED
 from app.policy import pacing
 from app.policy.limits import Grant, Limit, Reservation
@@ -237,10 +238,13 @@ class Delivery:
 
     def _envelope(self, mail: AssembledMail, held: Claimed) -> Envelope:
         date = date_value(held.first_claimed_at)
+        coded = runtime.coded_domain()
+        sender = coded.address(AddressUse.BOUNCE, mail.email_id) if coded else self._route.address
         return Envelope(
             key=b"%b %d" % (mail.email_id.hex.encode(), held.fence),
-            mail_from=self._route.address.encode(),
+            mail_from=sender.encode(),
             rcpt_to=mail.to.encode(),
+            envid=mail.email_id.hex.encode() if coded else b"",
             render=lambda: self._letter.render(mail.slots, date),
             smtputf8=self._letter.compiled.is_international or smtputf8_needed(mail.to),
             keeps_dialogue=keeps_dialogue(mail.email_id),

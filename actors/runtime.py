@@ -10,6 +10,8 @@ from pathlib import Path
 from actors.turnstile import Turnstile
 from app.config import settings
 from app.db.session import Session, thread_session
+from app.mail import verp
+from app.mail.verp import CodedDomain
 from app.policy.mirrors import DiskMirror, RedisMirror
 from app.policy.rate_limits import RateLimiter
 from app.queueing.publisher import BatchPublisher
@@ -72,6 +74,17 @@ def _journal() -> Journal:
 def token_keys() -> TokenKeys:
     """Return the keys of tracking tokens."""
     return TokenKeys.from_setting(settings().tracking_keys.get_secret_value())
+
+
+def coded_domain() -> CodedDomain | None:
+    """Return where the process's mail may be answered; None when no inbound domain is set."""
+    now = settings()
+    return _coded_domain(now.inbound_domain, now.tracking_keys.get_secret_value())
+
+
+@functools.lru_cache(maxsize=1)
+def _coded_domain(domain: str, keys: str) -> CodedDomain | None:
+    return verp.coded_domain(domain, keys)
 
 
 @functools.cache

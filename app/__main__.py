@@ -24,6 +24,9 @@ _COMMANDS = {
     "tracking": Entry(target="app.cli.processes:tracking", summary="Serve the tracking routes."),
     "clock": Entry(target="app.cli.processes:clock", summary="Tick; one leader, any standbys."),
     "worker": Entry(target="app.cli.processes:worker", summary="Run the stages' workers."),
+    "inbound": Entry(
+        target="app.cli.processes:inbound", summary="Take bounces and replies (SMTP)."
+    ),
     "inbox": Entry(target="app.cli.processes:inbox", summary="Catch mail in development."),
     "app": Entry(target="app.cli.apps:app_", summary="Tenants: create, list."),
     "user": Entry(target="app.cli.users:user", summary="People: create, list, disable, password."),

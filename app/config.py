@@ -85,6 +85,20 @@ class Settings(BaseSettings):
     inbox_smtp_port: int = Field(1025, description="SMTP port of the development inbox.")
     inbox_http_port: int = Field(8025, description="Web page of the development inbox.")
 
+    inbound_domain: str = Field(
+        "",
+        description="Domain of return paths, reply and unsubscribe addresses (docs/inbound.md); "
+        "empty: mail is sent with the account's own address and nothing comes back here.",
+    )
+    inbound_host: str = Field("127.0.0.1", description="Where `mailqueue inbound` listens.")
+    inbound_port: int = Field(2525, description="SMTP port of `mailqueue inbound`.")
+    inbound_max_bytes: int = Field(
+        26_214_400, ge=65_536, description="Largest mail `mailqueue inbound` takes."
+    )
+    inbound_per_minute: int = Field(
+        6_000, ge=1, description="Mails a minute one peer may hand to `mailqueue inbound`."
+    )
+
     state_dir: Path = Field(
         Path(".local/state"),
         description="Local disk for attempt journals and the tracking spool; must survive restarts.",

@@ -31,6 +31,10 @@ class Event(StrEnum):
     EMAIL_STOPPED = "email.stopped"
     HITS_DISCARDED = "hits.discarded"
     HITS_RECORDED = "hits.recorded"
+    INBOUND_PROCESSED = "inbound.processed"
+    INBOUND_REFUSED = "inbound.refused"
+    INBOUND_REPUBLISHED = "inbound.republished"
+    INBOUND_STORED = "inbound.stored"
     JOB_RAN = "job.ran"
     JOB_REFUSED = "job.refused"
     JOURNAL_SETTLED = "journal.settled"
@@ -76,6 +80,8 @@ def configure(level: str, fmt: str) -> None:
     logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(name)s %(message)s")
     # A lost connection is ours to report, once; pika adds a traceback to each try.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    # aiosmtpd would log the lines of mails at debug.
+    logging.getLogger("mail").setLevel(logging.WARNING)
 
 
 def logger() -> structlog.typing.FilteringBoundLogger:

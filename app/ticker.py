@@ -109,6 +109,7 @@ def beats(interval_ms: int) -> tuple[Beat, ...]:
         Beat(actor="fold_stats", queue=MAINTENANCE.queue, every_s=5.0),
         Beat(actor="sweep", queue=MAINTENANCE.queue, every_s=10.0),
         Beat(actor="tell", queue=WEBHOOKS.queue, every_s=1.0),
+        Beat(actor="sweep_inbound", queue=MAINTENANCE.queue, every_s=10.0),
         Beat(actor="check_books", queue=MAINTENANCE.queue, every_s=60.0),
         Beat(actor="refresh_forecasts", queue=MAINTENANCE.queue, every_s=60.0),
     )

@@ -34,6 +34,7 @@ class AccountBody(Given):
     company_id: UUID | None = None
     display_name: Line = ""
     reply_to: Address | None = None
+    codes_replies: bool = False
     hourly_limit: Limit = None
     daily_limit: Limit = None
     min_gap_ms: Gap = 0
@@ -50,6 +51,7 @@ class AccountChange(Given):
     company_id: UUID | None = None
     display_name: Line = ""
     reply_to: Address | None = None
+    codes_replies: bool = False
     hourly_limit: Limit = None
     daily_limit: Limit = None
     min_gap_ms: Gap = 0
@@ -68,6 +70,7 @@ class AccountView(View):
     company_id: UUID | None
     display_name: str
     reply_to: str | None
+    codes_replies: bool
     hourly_limit: int | None
     daily_limit: int | None
     min_gap_ms: int

@@ -10,8 +10,8 @@ from app.assembly.personalise import Medium, Page, Write, writer
 from app.mail import mime
 
 # The slots every version has; the rest are columns.
-TO, MAIL_ID, MAIL_TOKEN, UNSUBSCRIBE_TOKEN, SUBJECT = range(5)
-_FIRST_COLUMN = 5
+TO, MAIL_ID, MAIL_TOKEN, UNSUBSCRIBE_TOKEN, SUBJECT, UNSUBSCRIBE_MAILTO, REPLY_TO = range(7)
+_FIRST_COLUMN = 7
 
 Layout = list[str | int]
 

@@ -17,8 +17,10 @@ from app.assembly import tree
 from app.assembly.columns import (
     MAIL_ID,
     MAIL_TOKEN,
+    REPLY_TO,
     SUBJECT,
     TO,
+    UNSUBSCRIBE_MAILTO,
     UNSUBSCRIBE_TOKEN,
     Columns,
     Layout,
@@ -38,7 +40,10 @@ from tracking.rewriting import destination
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
-    """One mail's own facts. `unsubscribe_token` may be empty when nothing unsubscribes."""
+    """One mail's own facts. `unsubscribe_token` may be empty when nothing unsubscribes.
+
+    `unsubscribe_mailto` and `reply_to` are coded addresses (app/mail/verp); empty: none.
+    """
 
     to: str
     to_name: str | None
@@ -46,6 +51,8 @@ class Recipient:
     mail_token: str
     unsubscribe_token: str
     variables: Mapping[str, object]
+    unsubscribe_mailto: str = ""
+    reply_to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +74,12 @@ class Compiled:
 
     `links` are (number, destination) of the rewritten links; a destination with variables is given
     as its source. `variables` are the names the version reads. `tail` follows the joined mail:
-    bytes, and files by their number; it is empty when no file is attached.
+    bytes, and files by their number; it is empty when no file is attached. `unsubscribes`: it has a
+    List-Unsubscribe.
     """
 
     __slots__ = ("_columns", "_pick", "_roomy", "_segments", "_size", "_subject", "_unsubscribe",
-                 "_unsubscribes", "is_international", "links", "tail", "variables")  # fmt: skip
+                 "is_international", "links", "tail", "unsubscribes", "variables")  # fmt: skip
 
     def __init__(self, body: Body, identity: Identity, files: Sequence[AttachedFile]) -> None:
         parts = mime.body(body.text, body.html, files, body.seed)
@@ -85,7 +93,7 @@ class Compiled:
         self._columns = body.columns
         self._subject = body.subject
         self._unsubscribe = identity.tracking_url.rstrip("/") + "/u/"
-        self._unsubscribes = UNSUBSCRIBE_TOKEN in used
+        self.unsubscribes = UNSUBSCRIBE_TOKEN in used
         self.is_international = identity.is_international
         self.links = body.links
         self.variables = body.variables
@@ -102,12 +110,16 @@ class Compiled:
             tree.TOKEN: recipient.mail_token,
             tree.UNSUBSCRIBE: self._unsubscribe + token if token else None,
         }
-        missing = [tree.UNSUBSCRIBE] if self._unsubscribes and not token else []
+        missing = [tree.UNSUBSCRIBE] if self.unsubscribes and not token else []
         slots = [""] * self._size
         slots[TO] = _mailbox(recipient)
         slots[MAIL_ID] = recipient.email_id.hex
         slots[MAIL_TOKEN] = recipient.mail_token
         slots[UNSUBSCRIBE_TOKEN] = token
+        if recipient.unsubscribe_mailto:
+            slots[UNSUBSCRIBE_MAILTO] = f"<mailto:{recipient.unsubscribe_mailto}>, "
+        if recipient.reply_to:
+            slots[REPLY_TO] = f"Reply-To: {recipient.reply_to}\r\n"
         slots[SUBJECT] = self._subject_line(scope, missing)
         for column in self._columns:
             column.fill(scope, slots, missing)

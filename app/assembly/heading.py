@@ -3,9 +3,16 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import quote
 
-from app.assembly.columns import MAIL_ID, SUBJECT, TO, UNSUBSCRIBE_TOKEN, Layout
+from app.assembly.columns import (
+    MAIL_ID,
+    REPLY_TO,
+    SUBJECT,
+    TO,
+    UNSUBSCRIBE_MAILTO,
+    UNSUBSCRIBE_TOKEN,
+    Layout,
+)
 from app.errors import InputInvalid
 from app.mail import address, headers
 
@@ -20,7 +27,8 @@ Mailbox = tuple[str | None, str]
 class Identity:
     """Who sends a message and how it is tracked. `link_token` signs (destination, link number).
 
-    `to` and `cc` are what every recipient sees; an empty `to` is the mail's own recipient.
+    `to` and `cc` are what every recipient sees; an empty `to` is the mail's own recipient. An empty
+    `reply_to` leaves Reply-To to each mail.
     """
 
     from_address: str
@@ -34,7 +42,6 @@ class Identity:
     reply_to: tuple[str, ...] = ()
     to: tuple[Mailbox, ...] = ()
     cc: tuple[Mailbox, ...] = ()
-    unsubscribe_mailto: str | None = None
     feedback_id: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -59,11 +66,13 @@ def header_layout(identity: Identity) -> Layout:
     if identity.reply_to:
         replies = ",\r\n ".join(_mailbox_of(one, "reply_to") for one in identity.reply_to)
         layout.append(f"Reply-To: {replies}\r\n")
+    else:
+        layout.append(REPLY_TO)
     domain = _mailbox_of(f"x@{identity.message_id_domain}", "message_id_domain")[2:]
     layout += ["Message-ID: <", MAIL_ID, f"@{domain}>\r\nSubject: ", SUBJECT, "\r\n"]
     if identity.unsubscribe:
-        first = f"List-Unsubscribe: <{identity.base}/u/"
-        layout += [first, UNSUBSCRIBE_TOKEN, f">{_mailto(identity)}\r\n"]
+        layout += ["List-Unsubscribe: ", UNSUBSCRIBE_MAILTO, f"<{identity.base}/u/"]
+        layout += [UNSUBSCRIBE_TOKEN, ">\r\n"]
         layout.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n")
     if identity.feedback_id:
         if _FEEDBACK.fullmatch(identity.feedback_id) is None:
@@ -83,13 +92,6 @@ def _recipients(identity: Identity) -> Layout:
 
 def _people(people: tuple[Mailbox, ...], field: str) -> str:
     return headers.mailboxes((name, _mailbox_of(mailbox, field)) for name, mailbox in people)
-
-
-def _mailto(identity: Identity) -> str:
-    if not identity.unsubscribe_mailto:
-        return ""
-    mailbox = _mailbox_of(identity.unsubscribe_mailto, "unsubscribe_mailto")
-    return f", <mailto:{quote(mailbox, safe='@+')}>"
 
 
 def _mailbox_of(mailbox: str, field: str) -> str:

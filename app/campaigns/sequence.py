@@ -247,6 +247,16 @@ def stop_lead(session: Session, app_id: UUID, email_hash: bytes, reason: str) ->
     return stopped
 
 
+def delay_lead(session: Session, app_id: UUID, email_hash: bytes, until: dt.datetime) -> int:
+    """Let every running sequence of a lead wait until `until`, because it is away; return how many."""
+    binds = {"app": app_id, "hash": email_hash, "until": until}
+    return session.execute(_DELAY_ENROLMENTS, binds).rowcount
+
+
+_DELAY_ENROLMENTS = """
+UPDATE enrolments SET due_at = %(until)s
+WHERE status = 'active' AND due_at < %(until)s AND lead_id IN
+  (SELECT id FROM leads WHERE app_id = %(app)s AND email_hash = %(hash)s)"""
 _MARK_LEAD = """
 UPDATE leads SET status = %(status)s
 WHERE app_id = %(app)s AND email_hash = %(hash)s AND status = 'active'

@@ -32,6 +32,7 @@ class NewAccountOptions(TypedDict):
     address: str
     name: str
     reply_to: str | None
+    codes_replies: bool
     server: str | None
     host: str | None
     port: int
@@ -64,6 +65,9 @@ def account() -> None:
 @click.option("--name", default="", help="Display name in From.")
 @click.option("--reply-to", help="Address in Reply-To.")
 @click.option(
+    "--codes-replies", is_flag=True, help="Replies come to the inbound domain and stop sequences."
+)
+@click.option(
     "--server", help="Name of a server that exists, or of the one made with --host (else: ADDRESS)."
 )
 @click.option("--host", help="SMTP host; makes a new server.")
@@ -92,6 +96,7 @@ def create(**given: Unpack[NewAccountOptions]) -> None:
             address=given["address"],
             display_name=given["name"],
             reply_to=given["reply_to"],
+            codes_replies=given["codes_replies"],
             hourly_limit=given["hourly_limit"],
             daily_limit=given["daily_limit"],
             min_gap_ms=given["min_gap_ms"],

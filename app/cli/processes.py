@@ -1,4 +1,4 @@
-"""The commands that become a process of the system: web, tracking, clock, worker, inbox, up."""
+"""The commands that become a process of the system: web, tracking, clock, worker, inbound, up."""
 
 import os
 import sys
@@ -14,6 +14,7 @@ from app.clock import utc_now
 from app.config import Settings, settings
 from app.db.partitions import create_ahead
 from app.db.session import Session
+from app.inbound.server import serve as receive
 from app.inbox.server import serve
 from app.log import Event, logger
 from app.queueing.depth import DepthGauge
@@ -151,6 +152,14 @@ def inbox() -> None:
 
 
 @click.command(cls=Command)
+def inbound() -> None:
+    """Take bounces, complaints, replies and unsubscribe mail for the inbound domain (SMTP)."""
+    now = settings()
+    log.configure(now.log_level, now.log_format)
+    receive(now)
+
+
+@click.command(cls=Command)
 @click.option("--inbox", "has_inbox", is_flag=True, help="Also run the development inbox.")
 @click.option(
     "--logs",
@@ -158,7 +167,7 @@ def inbox() -> None:
     help="Folder of the processes' logs; by default beside the state directory.",
 )
 def up(has_inbox: bool, logs: Path | None) -> None:  # noqa: FBT001 - a flag of the command line
-    """Run web, tracking, workers and clock on this machine until Ctrl-C."""
+    """Run web, tracking, workers, clock and inbound on this machine until Ctrl-C."""
     now = settings()
     env = read_env_file(Path(".env").resolve()) | dict(os.environ)
     extra = [fleet.inbox(env)] if has_inbox else []

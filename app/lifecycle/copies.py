@@ -11,7 +11,7 @@ SELECT ref_id, %(app)s, raw FROM unnest(%(ids)b::uuid[], %(raws)b::bytea[]) AS r
 ON CONFLICT (ref_id) DO UPDATE SET raw = excluded.raw"""
 
 
-def keep(session: Session, app_id: UUID, copies: Sequence[tuple[UUID, bytes]]) -> None:
+def keep(session: Session, app_id: UUID | None, copies: Sequence[tuple[UUID, bytes]]) -> None:
     """Store (e-mail or inbound message, its bytes); a later copy replaces an earlier one."""
     if copies:
         ids, raws = zip(*sorted(copies), strict=True)

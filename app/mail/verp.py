@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+from app.errors import ConfigurationInvalid
+
 _LOCAL = re.compile(r"(b|r|unsubscribe)\+([a-z2-7]{26})\.([a-z2-7]{16})", re.IGNORECASE | re.ASCII)
+_DOMAIN = re.compile(
+    r"(?=.{1,190}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+)
 _PURPOSE = b"mailqueue verp 1"
 
 
@@ -55,6 +60,48 @@ def read_coded_address(address: str, keys: Sequence[bytes]) -> CodedAddress | No
     given = found[3].lower()
     matches = [hmac.compare_digest(_mac(use, raw, key), given) for key in keys]
     return CodedAddress(use=use, email_id=UUID(bytes=raw)) if any(matches) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodedDomain:
+    """The domain of coded addresses and its keys, oldest first: the newest signs, every one opens.
+
+    The keys may be those of other tokens: what is signed here starts with a purpose of its own.
+    """
+
+    domain: str
+    keys: tuple[bytes, ...]
+
+    def address(self, use: AddressUse, email_id: UUID) -> str:
+        """Return the address of one e-mail for one use."""
+        return coded_address(use, email_id, self.keys[-1], self.domain)
+
+    def is_ours(self, address: str) -> bool:
+        """Tell whether an address is in the domain, whatever stands before the @."""
+        return address.rpartition("@")[2].lower() == self.domain
+
+    def read(self, address: str) -> CodedAddress | None:
+        """Return what an address of the domain says; None when it says nothing that holds."""
+        return read_coded_address(address, self.keys) if self.is_ours(address) else None
+
+
+def coded_domain(domain: str, keys: str) -> CodedDomain | None:
+    """Return the domain as the settings name it, None without one; `keys` comma-separated.
+
+    Raises ConfigurationInvalid for a domain that cannot stand in an address, and without a key.
+    """
+    name = domain.strip().lower()
+    if not name:
+        return None
+    parts = tuple(key.strip().encode() for key in keys.split(",") if key.strip())
+    if _DOMAIN.fullmatch(name) is None or not parts:
+        raise ConfigurationInvalid(
+            f"The inbound domain {domain[:80]!r} cannot be used.",
+            why="It is no domain name in ASCII, or there is no key to sign its addresses with.",
+            fix="Set MAILQUEUE_INBOUND_DOMAIN as in bounces.example.com, and MAILQUEUE_TRACKING_KEYS.",
+            field="inbound_domain",
+        )
+    return CodedDomain(domain=name, keys=parts)
 
 
 def return_path(email_id: UUID, key: bytes, domain: str) -> str:

@@ -95,6 +95,12 @@ class EndpointPayload(Payload):
     endpoint_id: UUID
 
 
+class InboundPayload(Payload):
+    """inbound: ids of stored mails that came back (inbound_messages)."""
+
+    message_ids: list[UUID] = Field(min_length=1, max_length=500)
+
+
 P = TypeVar("P", bound=Payload)
 
 

@@ -40,8 +40,24 @@ inbound_messages = sa.Table(
     base.text("status", default="received"),
     base.created_at(),
     base.one_of("kind", ("bounce", "complaint", "reply", "unsubscribe", "other")),
+    base.number("republished", kind=sa.SmallInteger),
+    sa.Column("touched_at", base.TIME, nullable=False, server_default=sa.text("now()")),
     base.one_of("status", ("received", "processed", "ignored", "failed")),
     sa.Index("inbound_messages_email_id", "email_id"),
+    sa.Index(
+        "inbound_messages_open", "touched_at", postgresql_where=sa.text("status = 'received'")
+    ),
+    sa.Index("inbound_messages_app_id_id", "app_id", "id"),
+)
+
+# One row per mail that bounced softly: what is counted until the address is suppressed.
+soft_bounces = sa.Table(
+    "soft_bounces",
+    metadata,
+    sa.Column("app_id", base.UUID, sa.ForeignKey("apps.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("email_hash", base.HASH, primary_key=True),
+    sa.Column("email_id", base.UUID, primary_key=True),
+    sa.Column("at", base.TIME, nullable=False, server_default=sa.text("now()")),
 )
 
 inbox_message_content = sa.Table(

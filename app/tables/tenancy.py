@@ -139,6 +139,7 @@ email_accounts = sa.Table(
     sa.Column("warmup_growth", sa.Numeric(4, 2)),
     base.text("status", default="active"),
     base.created_at(),
+    base.flag("codes_replies"),  # Reply-To is an address of the inbound domain
     sa.UniqueConstraint("app_id", "address"),
     base.one_of("status", ("active", "paused")),
     sa.CheckConstraint("hourly_limit > 0", name="hourly_limit_positive"),

@@ -34,7 +34,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAccount(Limits):
-    """An account to create. Warm-up: `warmup_daily_start` mails a day, times growth each day."""
+    """An account to create. Warm-up: `warmup_daily_start` mails a day, times growth each day.
+
+    `codes_replies`: Reply-To is an address of the inbound domain that names the mail, so that
+    answers stop sequences; without an inbound domain it is `reply_to`.
+    """
 
     app_id: UUID
     smtp_config_id: UUID
@@ -42,6 +46,7 @@ class NewAccount(Limits):
     company_id: UUID | None = None
     display_name: str = ""
     reply_to: str | None = None
+    codes_replies: bool = False
     warmup_started_on: dt.date | None = None
     warmup_daily_start: int | None = None
     warmup_growth: Decimal | None = None
@@ -61,14 +66,14 @@ NewT = TypeVar("NewT", bound=NewAccount)
 _INSERT = """
 INSERT INTO email_accounts
     (id, app_id, smtp_config_id, company_id, address, display_name, reply_to, hourly_limit,
-     daily_limit, min_gap_ms, warmup_started_on, warmup_daily_start, warmup_growth)
+     daily_limit, min_gap_ms, warmup_started_on, warmup_daily_start, warmup_growth, codes_replies)
 VALUES
     (%(id)s, %(app_id)s, %(smtp_config_id)s, %(company_id)s, %(address)s, %(display_name)s,
      %(reply_to)s, %(hourly_limit)s, %(daily_limit)s, %(min_gap_ms)s, %(warmup_started_on)s,
-     %(warmup_daily_start)s, %(warmup_growth)s)"""
+     %(warmup_daily_start)s, %(warmup_growth)s, %(codes_replies)s)"""
 _COLUMNS = """id, app_id, smtp_config_id, company_id, address, display_name, reply_to, hourly_limit,
        daily_limit, min_gap_ms, warmup_started_on, warmup_daily_start, warmup_growth, status,
-       created_at"""
+       created_at, codes_replies"""
 # One account, or all of the app when no id is given.
 _ACCOUNTS = f"""
 SELECT {_COLUMNS} FROM email_accounts
@@ -83,7 +88,7 @@ SET smtp_config_id = %(smtp_config_id)s, company_id = %(company_id)s, address = 
     display_name = %(display_name)s, reply_to = %(reply_to)s, hourly_limit = %(hourly_limit)s,
     daily_limit = %(daily_limit)s, min_gap_ms = %(min_gap_ms)s,
     warmup_started_on = %(warmup_started_on)s, warmup_daily_start = %(warmup_daily_start)s,
-    warmup_growth = %(warmup_growth)s, status = %(status)s
+    warmup_growth = %(warmup_growth)s, status = %(status)s, codes_replies = %(codes_replies)s
 WHERE app_id = %(app_id)s AND id = %(id)s"""
 _DELETE = "DELETE FROM email_accounts WHERE app_id = %(app_id)s AND id = %(id)s"
 # Mails name their account for ever: every one of them was counted.

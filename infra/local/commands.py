@@ -17,6 +17,7 @@ _LISTENERS = {
     "web": "web",
     "tracking": "tracking",
     "inbox": "inbox_http",
+    "inbound": "inbound",
 }
 _READY_LIMIT_S = 60
 _FAILED = "failed"

@@ -20,6 +20,7 @@ PREFERRED: Mapping[str, int] = {
     "redis": 6379,
     "inbox_smtp": 1025,
     "inbox_http": 8025,
+    "inbound": 2525,
     "web": 8000,
     "tracking": 8001,
 }

@@ -51,7 +51,6 @@ def full(**changes):
         **{
             "reply_to": ("reply@sender.example",),
             "unsubscribe": True,
-            "unsubscribe_mailto": "leave@sender.example",
             "feedback_id": "c1:app:mailqueue",
             "headers": (("X-Campaign", "spring"),),
             **changes,
@@ -83,7 +82,6 @@ def test_no_sender_name_can_add_a_header(name):
     [
         {"from_address": "a@b.example\r\nBcc: x@y.example"},
         {"reply_to": ("a@b.example>, <x@y.example",)},
-        {"unsubscribe_mailto": "a b@c.example"},
         {"message_id_domain": "x>\r\nBcc: a@b.example"},
         {"tracking_url": "javascript:alert(1)"},
         {"tracking_url": 'https://t.example"onclick="x'},
@@ -98,11 +96,27 @@ def test_an_identity_that_could_break_a_header_is_refused(changes):
 
 
 def test_list_unsubscribe_is_one_unencoded_line_for_one_click():
-    lines = written(FULL, {"a": "x"}).split(b"\r\n")
+    leave = f"unsubscribe+{'a' * 26}.{'b' * 16}@in.example"
+    lines = written(FULL, {"a": "x"}, unsubscribe_mailto=leave).split(b"\r\n")
 
-    expected = f"List-Unsubscribe: <{BASE}/u/{UNSUBSCRIBE_TOKEN}>, <mailto:leave@sender.example>"
+    expected = f"List-Unsubscribe: <mailto:{leave}>, <{BASE}/u/{UNSUBSCRIBE_TOKEN}>"
     assert expected.encode() in lines
     assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in lines
+
+
+def test_without_an_inbound_domain_list_unsubscribe_is_the_url_alone():
+    lines = written(FULL, {"a": "x"}).split(b"\r\n")
+
+    assert f"List-Unsubscribe: <{BASE}/u/{UNSUBSCRIBE_TOKEN}>".encode() in lines
+
+
+def test_a_coded_reply_to_stands_only_where_the_message_names_none():
+    coded = f"r+{'a' * 26}.{'b' * 16}@in.example"
+    with_own = parsed(written(full(reply_to=("me@b.example",)), {"a": "x"}, reply_to=coded))
+    without = parsed(written(full(reply_to=()), {"a": "x"}, reply_to=coded))
+
+    assert with_own.get_all("Reply-To") == ["me@b.example"]
+    assert without.get_all("Reply-To") == [coded]
 
 
 def test_message_id_and_bytes_are_the_same_over_retries():

@@ -1,0 +1,150 @@
+"""inbound: what came back changes what is sent next. Each mail is worked off once.
+
+One transaction per mail: the row is taken, its effects are written, and it is settled. A job that
+comes twice finds nothing to take; a job that was lost is published again by the sweeper.
+"""
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from actors import runtime
+from actors.declare import stage_actor, tick_actor
+from actors.waiting import patiently
+from app.campaigns import sequence
+from app.clock import utc_now
+from app.db.session import Session
+from app.feedback import bounces, complaints, findings, mails, messages, replies, unsubscribes
+from app.feedback.findings import Effect, Finding
+from app.feedback.mails import Mail
+from app.feedback.messages import Inbound, Settled
+from app.lifecycle.states import State
+from app.log import Event, logger
+from app.mail.answer import Answer, AnswerKind, read_answer
+from app.mail.verp import AddressUse, CodedAddress
+from app.policy.suppression import Reason
+from app.queueing.payloads import InboundPayload, TickPayload
+from app.queueing.steps import INBOUND, MAINTENANCE
+
+_OVERDUE_S = 15  # doubled with each time a job is published again
+_MOST_TRIES = 12
+_WAITS_FOR_OUTCOME = 8  # the outcome of the mail itself is recorded within two hours or never
+_AT_ONCE = 2_000
+
+_KINDS = {
+    AnswerKind.BOUNCE: "bounce",
+    AnswerKind.COMPLAINT: "complaint",
+    AnswerKind.REPLY: "reply",
+    AnswerKind.UNSUBSCRIBE: "unsubscribe",
+    AnswerKind.AUTO_REPLY: "other",
+}
+_BOUNCED = {Effect.HARD_BOUNCE, Effect.SOFT_BOUNCE, Effect.BLOCK}
+_REPORTS = _BOUNCED | {Effect.DELIVERED, Effect.DELAYED}
+
+
+def work_off(payload: InboundPayload) -> None:
+    """Work off stored mails; PostgreSQL being away is waited out."""
+    for message_id in payload.message_ids:
+        done = patiently(partial(_work_off_one, message_id))
+        if done:
+            logger().info(Event.INBOUND_PROCESSED, inbound_id=str(message_id), **done)
+
+
+def _work_off_one(message_id: UUID, session: Session) -> dict[str, Any]:
+    with session.transaction():
+        inbound = messages.take(session, message_id)
+        mail = mails.find(session, inbound.email_id) if inbound else None
+        if inbound is None or (mail and _is_too_early(mail, inbound)):
+            return {}
+        answer = read_answer(inbound.raw)
+        if mail is None:
+            messages.settle(session, inbound.id, _of_nobody(answer))
+            return {"effect": "nothing", "why": "the mail was deleted"}
+        finding = findings.find(answer, _use_of(inbound, mail), mail.to_email)
+        mails.prove_sent(session, mail)
+        _apply(session, mail, finding, answer)
+        messages.settle(session, inbound.id, _settled(answer, finding))
+        return {"email_id": str(mail.id), "effect": finding.effect, "rule": finding.verdict.rule}
+
+
+def _is_too_early(mail: Mail, inbound: Inbound) -> bool:
+    """Tell whether the answer was faster than the note that the mail was sent: it comes again."""
+    return mail.state is State.SENDING and inbound.tries < _WAITS_FOR_OUTCOME
+
+
+def _use_of(inbound: Inbound, mail: Mail) -> AddressUse:
+    """Return what the address is for; its MAC is verified once more, where it matters."""
+    coded = runtime.coded_domain()
+    said = coded.read(inbound.recipient) if coded else None
+    if said == CodedAddress(use=AddressUse.BOUNCE, email_id=mail.id):
+        return AddressUse.BOUNCE
+    is_leaving = inbound.recipient.lower().startswith(f"{AddressUse.UNSUBSCRIBE}+")
+    return AddressUse.UNSUBSCRIBE if is_leaving else AddressUse.REPLY
+
+
+def _apply(session: Session, mail: Mail, finding: Finding, answer: Answer) -> None:
+    """Write what follows from an answer, and let sequences hear of it."""
+    now = utc_now()
+    effect = finding.effect
+    reason: Reason | str | None = None
+    if effect in _REPORTS:
+        reason = bounces.record(session, mail, finding, now)
+    elif effect is Effect.COMPLAINT:
+        reason = complaints.record(session, mail, finding, now)
+    elif effect is Effect.UNSUBSCRIBE:
+        reason = unsubscribes.record(session, mail, finding, now)
+    elif effect is Effect.REPLY:
+        replies.record(session, mail, finding, answer, now)
+        reason = "reply"
+    elif effect in {Effect.ABSENCE, Effect.AUTO_REPLY}:
+        replies.record_automatic(session, mail, finding, answer, now)
+    if effect is Effect.ABSENCE:
+        until = now + replies.ABSENT_FOR
+        sequence.delay_lead(session, mail.app_id, mail.to_hash, until)
+    if reason is not None:
+        sequence.stop_lead(session, mail.app_id, mail.to_hash, str(reason))
+
+
+def _settled(answer: Answer, finding: Finding) -> Settled:
+    return _summary(answer, finding.data(), is_ignored=finding.effect is Effect.NOTHING)
+
+
+def _of_nobody(answer: Answer) -> Settled:
+    return _summary(answer, {"remark": "Its mail was deleted before."}, is_ignored=True)
+
+
+def _summary(answer: Answer, found: dict[str, Any], *, is_ignored: bool) -> Settled:
+    recipients = [
+        {
+            "address": one.address,
+            "class": str(one.class_),
+            "status": one.status,
+            "rule": one.rule,
+        }
+        for one in answer.verdicts[:20]
+    ]
+    headers = answer.message.headers
+    return Settled(
+        kind=_KINDS[answer.kind],
+        is_ignored=is_ignored,
+        subject=headers.first("subject"),
+        message_id=headers.first("message-id").strip(),
+        classification=found
+        | {"recipients": recipients, "answers": list(answer.original_ids[:10])},
+    )
+
+
+def sweep_inbound(payload: TickPayload) -> None:
+    """Publish again what nobody has worked off, a little later each time."""
+    del payload
+    session = runtime.session()
+    found = messages.overdue(session, after_s=_OVERDUE_S, most=_MOST_TRIES, limit=_AT_ONCE)
+    if found:
+        size = INBOUND.chunk
+        pieces = [found[start : start + size] for start in range(0, len(found), size)]
+        runtime.publisher().publish([messages.job(piece) for piece in pieces])
+        logger().warning(Event.INBOUND_REPUBLISHED, messages=len(found))
+
+
+stage_actor(INBOUND, None, work_off, InboundPayload)
+tick_actor(MAINTENANCE, sweep_inbound)

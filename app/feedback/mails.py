@@ -1,0 +1,96 @@
+"""The mail an answer is about, and the line its timeline gets: once, however often it is told."""
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.db.session import Session
+from app.lifecycle import events, unknowns
+from app.lifecycle.events import Delta, TimelineEvent
+from app.lifecycle.states import State
+from app.lifecycle.unknowns import Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """What the effects of an answer need of the mail it answers."""
+
+    id: UUID
+    app_id: UUID
+    queue_id: UUID
+    campaign_id: UUID | None
+    step_id: UUID | None
+    account_id: UUID
+    to_email: str
+    to_domain: str
+    to_hash: bytes
+    state: State
+
+
+_FIND = """
+SELECT id, app_id, queue_id, campaign_id, step_id, account_id, to_email, to_domain, to_hash, status
+FROM emails WHERE id = %s"""
+
+
+def find(session: Session, email_id: UUID) -> Mail | None:
+    """Return a mail; None when retention has deleted it."""
+    row = session.execute(_FIND, (email_id,)).fetchone()
+    if row is None:
+        return None
+    return Mail(
+        id=row[0],
+        app_id=row[1],
+        queue_id=row[2],
+        campaign_id=row[3],
+        step_id=row[4],
+        account_id=row[5],
+        to_email=row[6],
+        to_domain=row[7],
+        to_hash=bytes(row[8]),
+        state=State(row[9]),
+    )
+
+
+def prove_sent(session: Session, mail: Mail) -> None:
+    """End the doubt about an unknown mail: who answers at its coded address was sent it."""
+    if mail.state is State.UNKNOWN:
+        unknowns.decide(session, [mail.id], Decision.ASSUME_SENT, "an answer to it came back")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of a timeline; a mail has one per type and `key`."""
+
+    type: str
+    at: dt.datetime
+    data: Mapping[str, Any]
+    key: str = ""
+
+
+def note(session: Session, mail: Mail, line: Line) -> bool:
+    """Append a line to the mail's timeline; tell whether it is new."""
+    event = TimelineEvent(
+        email_id=mail.id,
+        event_id=uuid.uuid5(mail.id, line.type + line.key),
+        app_id=mail.app_id,
+        type=line.type,
+        data=line.data,
+        at=line.at,
+    )
+    return bool(events.append(session, [event]))
+
+
+def count(session: Session, mail: Mail, kind: str) -> None:
+    """Count one more of `kind` for the mail's campaign, step and account."""
+    delta = Delta(
+        app_id=mail.app_id,
+        queue_id=mail.queue_id,
+        campaign_id=mail.campaign_id,
+        step_id=mail.step_id,
+        account_id=mail.account_id,
+        kind=kind,
+    )
+    events.count(session, [delta])

@@ -1,0 +1,28 @@
+"""A mail to `unsubscribe+...`, or an answer that asks for nothing else: honoured at once."""
+
+import datetime as dt
+
+from app.db.session import Session
+from app.feedback import mails
+from app.feedback.findings import Finding
+from app.feedback.mails import Line, Mail
+from app.policy import suppression
+from app.policy.suppression import Reason
+
+
+def record(session: Session, mail: Mail, finding: Finding, at: dt.datetime) -> Reason:
+    """Suppress the recipient in the app, count the mail as unsubscribed once; return the reason."""
+    data = finding.data() | {"by": "mail"}
+    mails.note(session, mail, Line(type="unsubscribed", at=at, data=data, key=" by mail"))
+    # The marker of app/engagement/record: by link and by mail, a mail is unsubscribed from once.
+    if mails.note(session, mail, Line(type="first_unsubscribed", at=at, data={"by": "mail"})):
+        mails.count(session, mail, "unsubscribed")
+    suppression.add(
+        session,
+        mail.app_id,
+        mail.to_hash,
+        email=mail.to_email,
+        reason=Reason.UNSUBSCRIBE,
+        source=f"email {mail.id}",
+    )
+    return Reason.UNSUBSCRIBE
