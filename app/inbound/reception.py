@@ -5,9 +5,10 @@ relayed. 250 means committed in PostgreSQL: the job may get lost, the row is pub
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from queue import Empty, LifoQueue
+from uuid import UUID
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -22,8 +23,6 @@ from app.log import Event, logger
 from app.mail.verp import CodedDomain
 from app.privacy import masked
 from app.queueing.publisher import BatchPublisher
-
-T = TypeVar("T")
 
 _MOST_RECIPIENTS = 100
 _THREADS = 8  # mails written at once, each on a database session of its own
@@ -47,11 +46,14 @@ class Reception:
         self._rate = rate
         self._dsn = dsn
         self._publisher = publisher
+        self._idle: LifoQueue[db.Session] = LifoQueue()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="inbound")
 
     def close(self) -> None:
         """Finish what is being stored."""
         self._threads.shutdown()
+        while not self._idle.empty():
+            self._idle.get().close()
 
     async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -102,7 +104,7 @@ class Reception:
 
     def _arrivals(self, envelope: Envelope) -> list[Arrival]:
         """Return one mail per address. What delivers a mail notes its return path (RFC 5321, 4.4)."""
-        sender = envelope.mail_from or ""
+        sender = (envelope.mail_from or "").removeprefix("<").removesuffix(">")  # null: "<>"
         content = envelope.original_content or b""
         raw = b"Return-Path: <%b>\r\n%b" % (sender.encode("utf-8", "replace"), content)
         named = dict.fromkeys(address.lower() for address in envelope.rcpt_tos)
@@ -114,20 +116,29 @@ class Reception:
 
     def _keep(self, arrivals: Sequence[Arrival]) -> int:
         """Store, then publish the job; RabbitMQ away is no reason to refuse what is committed."""
-        ids = _twice(lambda: messages.store(db.thread_session(self._dsn), arrivals))
+        try:
+            ids = self._store(arrivals)
+        except CONNECTION_LOST:  # an idle session died: the next one is a new one
+            ids = self._store(arrivals)
         try:
             self._publisher.publish([messages.job(ids)], _CONFIRM_S)
         except DependencyUnavailable as error:
             logger().warning(Event.DEPENDENCY_LOST, dependency="rabbitmq", error=str(error))
         return len(ids)
 
-
-def _twice(action: Callable[[], T]) -> T:
-    """Do `action` again when its session turns out to be dead: the next one is a new one."""
-    try:
-        return action()
-    except CONNECTION_LOST:
-        return action()
+    def _store(self, arrivals: Sequence[Arrival]) -> list[UUID]:
+        """Store on an idle session, or a new one; a session that failed is closed."""
+        try:
+            session = self._idle.get_nowait()
+        except Empty:
+            session = db.connect(self._dsn)
+        try:
+            ids = messages.store(session, arrivals)
+        except BaseException:
+            session.close()
+            raise
+        self._idle.put(session)
+        return ids
 
 
 def _peer(session: Session) -> str:

@@ -269,7 +269,7 @@ def test_slots_of_another_version_are_refused():
 
 
 def test_a_version_without_variables_has_only_the_slots_every_version_has():
-    assert len(compiled("<p>x</p>").slots(recipient())) == 5
+    assert len(compiled("<p>x</p>").slots(recipient())) == 7
 
 
 def test_two_mails_differ_only_in_their_slots():
