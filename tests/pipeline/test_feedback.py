@@ -72,7 +72,7 @@ def test_a_bounce_comes_home_and_stops_the_sequence(
     (mail,) = inbox.messages()
     assert mail.mail_from.startswith("b+")
     assert mail.mail_from.endswith("@" + DOMAIN)
-    written = inbox.store.read(mail.seq)
+    _, written = inbox.store.open(mail.seq)
     assert b"\r\nList-Unsubscribe: <mailto:unsubscribe+" in written
     assert b"\r\nReply-To: r+" in written
 
