@@ -32,8 +32,9 @@ def queues_of(command: list[str]) -> list[str]:
 
 
 def test_every_process_of_the_design_is_a_service(services) -> None:
-    assert set(services) == APPLICATION | SERVICES | {"migrate", "inbox"}
+    assert set(services) == APPLICATION | SERVICES | {"migrate", "inbox", "inbound"}
     assert services["inbox"]["profiles"] == ["dev"]
+    assert services["inbound"]["profiles"] == ["inbound"]
 
 
 def test_every_service_that_stays_has_a_health_check(services) -> None:
@@ -41,7 +42,7 @@ def test_every_service_that_stays_has_a_health_check(services) -> None:
     assert unchecked == ["migrate"]
 
 
-@pytest.mark.parametrize("name", sorted(APPLICATION | {"migrate", "inbox"}))
+@pytest.mark.parametrize("name", sorted(APPLICATION | {"migrate", "inbox", "inbound"}))
 def test_every_command_exists(services, name: str) -> None:
     command = services[name]["command"]
     if command[0] == "dramatiq":
