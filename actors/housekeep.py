@@ -21,10 +21,12 @@ from app.queueing.steps import ASSEMBLE, LADDER, MAINTENANCE, SEND
 from app.sending import settle
 from app.smtp import journal
 from app.submission import idempotency
+from app.webhooks import deliveries
 
 _STALE_AFTER = dt.timedelta(minutes=5)  # several times what a chunk takes on a slow server
 # With nothing in RabbitMQ, a chunk without progress has no message: it was lost or wiped.
 _ORPHANED_AFTER = dt.timedelta(seconds=15)
+_LOG_KEPT = dt.timedelta(days=30)  # of webhooks; what is not delivered yet stays
 _AT_ONCE = 200
 _LETTERS_AT_ONCE = 500
 _ON_THE_WAY = (
@@ -66,6 +68,7 @@ def sweep(payload: TickPayload) -> None:
     if _letters.is_due():
         repair_letters(session)
     idempotency.sweep(session, utc_now())
+    deliveries.forget(session, utc_now() - _LOG_KEPT)
 
 
 def settle_journals() -> None:

@@ -71,7 +71,12 @@ def _wrapped(plain: socket.socket, found: Destination) -> socket.socket:
 
 @contextmanager
 def _deadline(sock: socket.socket) -> Iterator[None]:
-    timer = threading.Timer(DEADLINE_S, _shut, (sock,))
+    """Shut the socket when the time is over, and raise TimeoutError then.
+
+    A cut answer must not count: to the client it looks like one that ended early.
+    """
+    is_over = threading.Event()
+    timer = threading.Timer(DEADLINE_S, _shut, (sock, is_over))
     timer.daemon = True
     timer.start()
     try:
@@ -79,9 +84,12 @@ def _deadline(sock: socket.socket) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+    if is_over.is_set():
+        raise TimeoutError(f"no whole answer within {DEADLINE_S:g} s")
 
 
-def _shut(sock: socket.socket) -> None:
+def _shut(sock: socket.socket, is_over: threading.Event) -> None:
+    is_over.set()
     try:
         sock.shutdown(socket.SHUT_RDWR)
     except OSError:

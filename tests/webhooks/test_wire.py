@@ -1,0 +1,91 @@
+"""Where a webhook may lead, and what its server may do to us (TRUST.md)."""
+
+import socket
+import threading
+
+import pytest
+
+from app.errors import InputInvalid
+from app.webhooks import wire
+from app.webhooks.destination import Destination, Reach, address_of, parsed, require_allowed
+from tests.webhooks.conftest import REACH
+
+PUBLIC = Reach()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "169.254.169.254",
+        "100.64.0.1",
+        "[::1]",
+        "[::ffff:10.0.0.1]",
+        "0.0.0.0",
+    ],
+)
+def test_private_and_special_addresses_are_refused(host: str) -> None:
+    with pytest.raises(InputInvalid):
+        address_of(parsed(f"https://{host}/"), PUBLIC)
+
+
+def test_a_refused_address_is_never_connected_to() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.5)
+        url = f"https://127.0.0.1:{server.getsockname()[1]}/"
+        reply = wire.post(url, {}, b"{}", PUBLIC)
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert (reply.code, reply.is_endpoints_fault) == (0, True)
+    assert "not on the public internet" in (reply.error or "")
+
+
+@pytest.mark.parametrize("url", ["http://1.1.1.1/", "https://1.1.1.1:22/", "https://1.1.1.1:8443/"])
+def test_public_addresses_are_spoken_to_over_https_on_443_only(url: str) -> None:
+    with pytest.raises(InputInvalid):
+        address_of(parsed(url), REACH)
+    with pytest.raises(InputInvalid):
+        require_allowed(url, PUBLIC)
+
+
+def test_plain_http_to_the_public_is_the_operators_choice() -> None:
+    assert require_allowed("http://1.1.1.1/a?b=c", Reach(plain_http=True)).target == "/a?b=c"
+
+
+@pytest.mark.parametrize(
+    ("url", "authority"),
+    [
+        ("https://h.example/", "h.example"),
+        ("https://h.example:8443/", "h.example:8443"),
+        ("https://[2606:4700::1111]/", "[2606:4700::1111]"),
+    ],
+)
+def test_the_host_header_names_the_host(url: str, authority: str) -> None:
+    found: Destination = parsed(url)
+    assert found.authority == authority
+
+
+def test_a_server_that_drips_is_cut_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "DEADLINE_S", 1.0)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_drip, args=(server, over))
+        thread.start()
+        reply = wire.post(f"http://127.0.0.1:{server.getsockname()[1]}/", {}, b"{}", REACH)
+        over.set()
+        thread.join()
+    assert reply.code == 0
+    assert reply.duration_ms < 30_000
+
+
+def _drip(server: socket.socket, over: threading.Event) -> None:
+    """Answer with a header that never ends, a byte at a time, until hung up on."""
+    peer, _ = server.accept()
+    with peer:
+        try:
+            peer.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            while not over.wait(0.1):
+                peer.sendall(b"x")
+        except OSError:
+            return
