@@ -17,6 +17,9 @@ from app.release import VERSION
 _COMMANDS = {
     "init": Entry(target="app.cli.init:init", summary="Write .env with fresh secrets."),
     "settings": Entry(target="app.cli.settings:settings_", summary="Print or write .env.example."),
+    "openapi": Entry(
+        target="app.cli.openapi:openapi", summary="Print or write the contract of the HTTP API."
+    ),
     "doctor": Entry(target="app.cli.doctor:doctor", summary="Check every dependency."),
     "migrate": Entry(target="app.cli.migrate:migrate", summary="Bring the database up to date."),
     "up": Entry(target="app.cli.processes:up", summary="Run every process, supervised."),
