@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.api.call import Call
 from app.api.endpoint import Routes
@@ -14,6 +14,7 @@ from app.assembly.contents import Content
 from app.assembly.preview import preview
 from app.campaigns import template_pages, templates
 from app.campaigns.templates import TemplateVersion
+from app.submission.schemas import uncontrolled
 from app.tenancy.scopes import Scope
 
 routes = Routes("templates", about="Subjects, HTML and text parts, in versions.")
@@ -30,7 +31,7 @@ class ContentBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    subject: Annotated[str, Field(min_length=1, max_length=998)]
+    subject: Annotated[str, Field(min_length=1, max_length=998), AfterValidator(uncontrolled)]
     html: Part | None = None
     text: Part | None = None
 

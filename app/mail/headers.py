@@ -53,11 +53,16 @@ def check_header(name: str, value: str) -> str:
     lowered = name.lower()
     if lowered in _DENIED or lowered.startswith(_DENIED_PREFIXES):
         raise _refused(name, "The system writes this header itself.")
-    if _CONTROL.search(value) or _CONTROL.search(_decoded(value)):
+    if holds_controls(value):
         raise _refused(name, "Its value holds control characters.")
     if len(value) >= _ONE_LINE:
         raise _refused(name, f"Its value has more than {_ONE_LINE - 1} characters.")
     return unstructured(value)
+
+
+def holds_controls(value: str) -> bool:
+    """Return whether a value holds control characters, as it is or once RFC 2047 is decoded."""
+    return bool(_CONTROL.search(value) or _CONTROL.search(_decoded(value)))
 
 
 def check_custom_headers(headers: Mapping[str, object]) -> dict[str, str]:

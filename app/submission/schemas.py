@@ -23,7 +23,7 @@ from pydantic import (
 
 from app.errors import InputInvalid
 from app.mail.address import normalise
-from app.mail.headers import check_header
+from app.mail.headers import check_header, holds_controls
 
 MOST_RECIPIENTS = 100
 MOST_OF_A_BATCH = 10_000
@@ -48,6 +48,13 @@ def _bare(value: Any) -> Any:
 
 def _one_line(value: str) -> str:
     if value and not value.isprintable():
+        raise ValueError("it holds control characters")
+    return uncontrolled(value)
+
+
+def uncontrolled(value: str) -> str:
+    """Return what may stand in a header; raises ValueError for control characters, also encoded."""
+    if holds_controls(value):
         raise ValueError("it holds control characters")
     return value
 
@@ -87,6 +94,7 @@ def _sendable(headers: dict[str, str]) -> dict[str, str]:
 
 Address = Annotated[str, Field(max_length=320), AfterValidator(_address)]
 Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
+Subject = Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(uncontrolled)]
 Variables = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=100)], JsonValue], AfterValidator(_storable)
 ]
@@ -124,7 +132,7 @@ Mailboxes = Annotated[
 class File(Payload):
     """A file: `content` is base64; `content_id` is what `cid:` in the HTML names."""
 
-    filename: Annotated[str, Field(min_length=1, max_length=200)]
+    filename: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(uncontrolled)]
     content: Annotated[str, Field(max_length=_LONGEST_FILE, repr=False)]
     content_type: Annotated[str, Field(max_length=200)] = "application/octet-stream"
     content_id: Annotated[str, Field(min_length=1, max_length=130)] | None = None
@@ -144,7 +152,7 @@ class Shared(Payload):
     queue: Annotated[str, Field(min_length=1, max_length=100)] = DEFAULT_QUEUE
     sender: Annotated[Mailbox, Field(alias="from")]
     reply_to: Mailboxes = ()
-    subject: Annotated[str, Field(min_length=1, max_length=2_000)] | None = None
+    subject: Subject | None = None
     html: Annotated[str, Field(max_length=_LONGEST_PART)] | None = None
     text: Annotated[str, Field(max_length=_LONGEST_PART)] | None = None
     template_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
