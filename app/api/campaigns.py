@@ -83,6 +83,13 @@ class RestView(BaseModel):
     again: int
 
 
+class HourView(BaseModel):
+    """How many mails go in the hour that begins at `at`."""
+
+    at: dt.datetime
+    mails: int
+
+
 class ForecastView(BaseModel):
     """When the mails still to go will go, and which limit keeps them back until when."""
 
@@ -92,7 +99,7 @@ class ForecastView(BaseModel):
     ends_at: dt.datetime | None
     steps: list[dict[str, Any]]
     limits: list[dict[str, Any]]
-    by_hour: list[tuple[dt.datetime, int]]
+    by_hour: list[HourView]
     at_start: dict[str, Any] | None
 
 
@@ -151,7 +158,10 @@ def campaign_forecast(call: Call, campaign_id: UUID) -> ForecastView:
     """Say when each mail will go, which limit binds, and when it ends. The real planner says it."""
     found = _owned(call, campaign_id)
     document = outlook.outlook(call.session, found.id, call.now).document()
-    return ForecastView(at_start=outlook.at_start(call.session, found.id), **document)
+    hours = [HourView(at=at, mails=mails) for at, mails in document.pop("by_hour")]
+    return ForecastView(
+        at_start=outlook.at_start(call.session, found.id), by_hour=hours, **document
+    )
 
 
 @routes.get("/v1/campaigns/{campaign_id}/ledger", needs=Scope.EMAIL_READ, unit=Unit.OWN)

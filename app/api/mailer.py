@@ -22,7 +22,7 @@ from app.lifecycle.states import State
 from app.submission import lookup, tally, withdraw
 from app.submission.accept import Accepted, accept
 from app.submission.lookup import Filter, Mail
-from app.submission.schemas import Address, Email, File, Moment, Party, Variables
+from app.submission.schemas import Address, Email, Moment, Party, Variables
 from app.tenancy import senders
 from app.tenancy.scopes import Scope
 
@@ -154,10 +154,14 @@ class Stats(BaseModel):
 )
 def schedule_mail(call: Call, body: ScheduleMail) -> Taken:
     """Schedule an e-mail; a time that has passed means now."""
-    files = tuple(
-        File(filename=one.filename, content=_padded(one.content), content_type=one.content_type)
+    files = [
+        {
+            "filename": one.filename,
+            "content": _padded(one.content),
+            "content_type": one.content_type,
+        }
         for one in body.attachments
-    )
+    ]
     order = _order(
         sender=Party(email=senders.first_address(call.session, call.app_id)),
         to=tuple(Party(email=one) for one in body.recipients),
