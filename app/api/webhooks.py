@@ -134,7 +134,7 @@ class SentView(View):
     delivery_id: UUID
 
 
-@routes.post("/v1/webhooks", needs=Scope.WEBHOOK_MANAGE, status=HTTPStatus.CREATED)
+@routes.post("/v1/webhooks", needs=Scope.WEBHOOK_MANAGE, status=HTTPStatus.CREATED, has_secret=True)
 def create_webhook(call: Call, body: WebhookBody) -> IssuedWebhookView:
     """Create a webhook; its secret is shown this once."""
     new = NewEndpoint(app_id=call.app_id, **body.model_dump())
@@ -192,7 +192,7 @@ def delete_webhook(call: Call, webhook_id: UUID) -> None:
     endpoints.delete(call.session, found, call.author)
 
 
-@routes.post("/v1/webhooks/{webhook_id}/rotate", needs=Scope.WEBHOOK_MANAGE)
+@routes.post("/v1/webhooks/{webhook_id}/rotate", needs=Scope.WEBHOOK_MANAGE, has_secret=True)
 def rotate_webhook_secret(call: Call, webhook_id: UUID, body: Rotation) -> IssuedWebhookView:
     """Replace the secret; the old one signs as well for the grace period."""
     found = endpoints.get(call.session, call.app_id, webhook_id)
