@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -43,6 +43,39 @@ class AuditEntry:
     target_id: UUID | str
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
+
+
+class Owned(Protocol):
+    """Something of one app that a change is about."""
+
+    @property
+    def id(self) -> UUID:
+        """Which one."""
+
+    @property
+    def app_id(self) -> UUID | None:
+        """Whose; None for what stands above the apps."""
+
+
+def entry_of(  # noqa: PLR0913 - the columns of the row, kind bound once by each room
+    kind: str,
+    owned: Owned,
+    author: Author,
+    verb: str,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> AuditEntry:
+    """Return the entry of a change to something of an app: its action is `kind.verb`."""
+    return AuditEntry(
+        app_id=owned.app_id,
+        author=author,
+        action=f"{kind}.{verb}",
+        target_kind=kind,
+        target_id=owned.id,
+        before=before,
+        after=after,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

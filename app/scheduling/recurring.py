@@ -7,6 +7,7 @@ by one run, which says how many it stands for.
 
 import dataclasses
 import datetime as dt
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -16,7 +17,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
-from app.audit import AuditEntry, Author, note_change, record
+from app.audit import Author, entry_of, note_change, record
 from app.db.session import Session
 from app.errors import InputInvalid, MailqueueError, NotFound
 from app.ids import new_id
@@ -24,6 +25,8 @@ from app.log import Event, logger
 from app.scheduling import calendar, cron
 from app.submission.schemas import Email
 from app.tenancy import checks
+
+_entry = functools.partial(entry_of, "scheduled_job")
 
 CLOCK = Author(name="clock")
 
@@ -285,13 +288,3 @@ def _facts(job: Job) -> dict[str, Any]:
     # Without the e-mail: the audit log holds no address.
     names = ("name", "cron", "timezone", "is_enabled")
     return {name: getattr(job, name) for name in names}
-
-
-def _entry(job: Job, author: Author, verb: str) -> AuditEntry:
-    return AuditEntry(
-        app_id=job.app_id,
-        author=author,
-        action=f"scheduled_job.{verb}",
-        target_kind="scheduled_job",
-        target_id=job.id,
-    )

@@ -1,6 +1,7 @@
 """Companies: groups of accounts, leads and campaigns inside an app."""
 
 import datetime as dt
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -8,11 +9,13 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from app.audit import AuditEntry, Author, note_change, record
+from app.audit import Author, entry_of, note_change, record
 from app.db.session import Session, one
 from app.errors import NotFound
 from app.ids import new_id
 from app.tenancy import checks
+
+_entry = functools.partial(entry_of, "company")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,22 +113,3 @@ def delete(session: Session, company: Company, author: Author) -> None:
 
 def _companies(session: Session, query: LiteralString, binds: Mapping[str, Any]) -> list[Company]:
     return session.cursor(row_factory=class_row(Company)).execute(query, binds).fetchall()
-
-
-def _entry(
-    company: Company,
-    author: Author,
-    verb: str,
-    *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-) -> AuditEntry:
-    return AuditEntry(
-        app_id=company.app_id,
-        author=author,
-        action=f"company.{verb}",
-        target_kind="company",
-        target_id=company.id,
-        before=before,
-        after=after,
-    )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import functools
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -9,12 +10,14 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from app.audit import AuditEntry, Author, note_change, record
+from app.audit import Author, entry_of, note_change, record
 from app.db.session import Session, one
 from app.errors import InputInvalid, NotFound
 from app.ids import new_id
 from app.lifecycle import transitions
 from app.tenancy import checks
+
+_entry = functools.partial(entry_of, "email_account")
 
 LIMITS = range(1, 10_000_001)
 GAPS_MS = range(86_400_001)
@@ -108,7 +111,7 @@ def create(session: Session, new: NewAccount, author: Author) -> Account:
         _require_neighbours(session, checked)
         session.execute(_INSERT, fields)
         made = get(session, checked.app_id, fields["id"])
-        record(session, _entry(made, author, "email_account.created", None, fields))
+        record(session, _entry(made, author, "created", after=fields))
     return made
 
 
@@ -171,7 +174,7 @@ def update(session: Session, changed: Account, author: Author) -> Account:
         session.execute(_UPDATE, fields)
         is_moved = before["status"] != checked.status
         verb = _VERBS[checked.status] if is_moved else "updated"
-        entry = _entry(changed, author, f"email_account.{verb}", None, {})
+        entry = _entry(changed, author, verb)
         note_change(session, entry, before, fields)
         transitions.ask_again(session, changed.app_id, changed.id)
         return get(session, changed.app_id, changed.id)
@@ -186,7 +189,7 @@ def delete(session: Session, account: Account, author: Author) -> None:
             raise checks.in_use("account", account.address, "It carried mail.", fix)
         if session.execute(_DELETE, binds).rowcount:
             before = {"smtp_config_id": account.smtp_config_id}
-            record(session, _entry(account, author, "email_account.deleted", before, None))
+            record(session, _entry(account, author, "deleted", before=before))
 
 
 def update_limits(session: Session, account: Account, limits: Limits, author: Author) -> Account:
@@ -234,21 +237,3 @@ def _require_neighbours(session: Session, new: NewAccount) -> None:
 
 def _limits_of(limits: Limits) -> dict[str, Any]:
     return {field.name: getattr(limits, field.name) for field in dataclasses.fields(Limits)}
-
-
-def _entry(
-    account: Account,
-    author: Author,
-    action: str,
-    before: dict[str, Any] | None,
-    after: dict[str, Any] | None,
-) -> AuditEntry:
-    return AuditEntry(
-        app_id=account.app_id,
-        author=author,
-        action=action,
-        target_kind="email_account",
-        target_id=account.id,
-        before=before,
-        after=after,
-    )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,12 +11,14 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from app.audit import AuditEntry, Author, note_change, record
+from app.audit import Author, entry_of, note_change, record
 from app.db.session import Session, one
 from app.errors import InputInvalid, NotFound
 from app.ids import new_id
 from app.lifecycle import transitions
 from app.tenancy import checks
+
+_entry = functools.partial(entry_of, "queue")
 
 PRIORITIES = range(1, 11)
 MICRO_BATCHES = range(1, 1_001)
@@ -185,25 +188,6 @@ def _queues(session: Session, query: LiteralString, binds: Mapping[str, Any]) ->
 def _queue(row: dict[str, Any]) -> Queue:
     delays = tuple(row["retry_delays_s"])
     return Queue(**row | {"retry_delays_s": delays, "on_unknown": OnUnknown(row["on_unknown"])})
-
-
-def _entry(
-    queue: Queue,
-    author: Author,
-    verb: str,
-    *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-) -> AuditEntry:
-    return AuditEntry(
-        app_id=queue.app_id,
-        author=author,
-        action=f"queue.{verb}",
-        target_kind="queue",
-        target_id=queue.id,
-        before=before,
-        after=after,
-    )
 
 
 def _checked(new: NewQueue) -> NewQueue:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
@@ -10,13 +11,15 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from app.audit import AuditEntry, Author, note_change, record
+from app.audit import Author, entry_of, note_change, record
 from app.db.session import Session
 from app.errors import ConfigurationInvalid, InputInvalid, NotFound
 from app.ids import new_id
 from app.secretbox import Place, SecretBox
 from app.smtp.connection import Security
 from app.tenancy import checks
+
+_entry = functools.partial(entry_of, "smtp_config")
 
 PORTS = range(1, 65_536)
 CONNECTIONS = range(1, 65)
@@ -188,25 +191,6 @@ def _sealed(box: SecretBox, config_id: UUID, config: NewSmtpConfig) -> str | Non
     if config.password is None:
         return None
     return box.seal(config.password, **_place(config_id, config.app_id))
-
-
-def _entry(
-    config: SmtpConfig,
-    author: Author,
-    verb: str,
-    *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-) -> AuditEntry:
-    return AuditEntry(
-        app_id=config.app_id,
-        author=author,
-        action=f"smtp_config.{verb}",
-        target_kind="smtp_config",
-        target_id=config.id,
-        before=before,
-        after=after,
-    )
 
 
 def _place(row_id: UUID, app_id: UUID) -> Place:

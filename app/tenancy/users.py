@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
@@ -9,12 +10,14 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from app.audit import AuditEntry, Author, record
+from app.audit import Author, entry_of, record
 from app.db.session import Session
 from app.errors import Conflict, InputInvalid, NotFound
 from app.ids import new_id
 from app.tenancy import checks, passwords
 from app.tenancy.scopes import Role
+
+_entry = functools.partial(entry_of, "user")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,7 @@ def create(session: Session, new: NewUser, author: Author) -> User:
     with checks.unique("person", email, "email"), session.transaction():
         session.execute(_INSERT, row)
         made = get(session, user_id)
-        record(session, _entry(made, author, "user.created", None, {"role": made.role}))
+        record(session, _entry(made, author, "created", after={"role": made.role}))
     return made
 
 
@@ -137,7 +140,9 @@ def update(session: Session, changed: User, author: Author, *, is_disabled: bool
         row = {"id": changed.id, "name": name, "role": changed.role, "is_disabled": is_disabled}
         session.execute(_UPDATE, row)
         after = get(session, changed.id)
-        record(session, _entry(after, author, "user.updated", _facts(before), _facts(after)))
+        record(
+            session, _entry(after, author, "updated", before=_facts(before), after=_facts(after))
+        )
     return after
 
 
@@ -150,7 +155,7 @@ def set_password(session: Session, user_id: UUID, password: str, author: Author)
     with session.transaction():
         session.execute(_SET_HASH, {"id": user_id, "hash": kept})
         changed = get(session, user_id)
-        record(session, _entry(changed, author, "user.password_changed", None, None))
+        record(session, _entry(changed, author, "password_changed"))
     return changed
 
 
@@ -171,21 +176,3 @@ def _users(session: Session, query: LiteralString, binds: Mapping[str, Any]) -> 
 def _facts(user: User) -> dict[str, Any]:
     # No address and no name: the audit log outlives an erasure.
     return {"role": user.role, "is_disabled": user.disabled_at is not None}
-
-
-def _entry(
-    user: User,
-    author: Author,
-    action: str,
-    before: Mapping[str, Any] | None,
-    after: Mapping[str, Any] | None,
-) -> AuditEntry:
-    return AuditEntry(
-        app_id=user.app_id,
-        author=author,
-        action=action,
-        target_kind="user",
-        target_id=user.id,
-        before=before,
-        after=after,
-    )

@@ -7,6 +7,7 @@ nothing of what happens meanwhile.
 
 import dataclasses
 import datetime as dt
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +16,7 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from app.audit import AuditEntry, Author, note_change, record
+from app.audit import Author, entry_of, note_change, record
 from app.db.session import Session
 from app.errors import InputInvalid, NotFound
 from app.ids import new_id
@@ -23,6 +24,8 @@ from app.secretbox import Place, SecretBox
 from app.webhooks import signing
 from app.webhooks.destination import Reach, require_allowed
 from app.webhooks.events import Event
+
+_entry = functools.partial(entry_of, "webhook")
 
 GRACE = dt.timedelta(hours=24)
 MOST = 50
@@ -118,7 +121,9 @@ def create(
         "sealed": box.seal(secret, **place(endpoint_id, new.app_id)),
     }
     made = _found(session, _INSERT, binds)[0]
-    record(session, _entry(made, author, "created", {"url": new.url, "events": binds["events"]}))
+    record(
+        session, _entry(made, author, "created", after={"url": new.url, "events": binds["events"]})
+    )
     return Issued(endpoint=made, secret=secret)
 
 
@@ -164,7 +169,7 @@ def delete(session: Session, endpoint: Endpoint, author: Author) -> None:
         "DELETE FROM webhook_endpoints WHERE app_id = %s AND id = %s",
         (endpoint.app_id, endpoint.id),
     )
-    record(session, _entry(endpoint, author, "deleted", {"url": endpoint.url}))
+    record(session, _entry(endpoint, author, "deleted", after={"url": endpoint.url}))
 
 
 def rotate(
@@ -212,16 +217,3 @@ def _shown(endpoint: Endpoint) -> dict[str, Any]:
 
 def _names(events: Sequence[Event]) -> list[str]:
     return [str(event) for event in events]
-
-
-def _entry(
-    endpoint: Endpoint, author: Author, verb: str, after: Mapping[str, Any] | None = None
-) -> AuditEntry:
-    return AuditEntry(
-        app_id=endpoint.app_id,
-        author=author,
-        action=f"webhook.{verb}",
-        target_kind="webhook",
-        target_id=endpoint.id,
-        after=after,
-    )
