@@ -26,38 +26,33 @@ Gap = Annotated[int, Field(ge=0, le=86_400_000, description="Time between two ma
 Growth = Annotated[Decimal, Field(ge=Decimal("1.01"), le=10, max_digits=4, decimal_places=2)] | None
 
 
-class AccountBody(Given):
+class _Settings(Given):
+    """What may be set of a sender, at its birth and later."""
+
+    company_id: UUID | None = None
+    display_name: Line = ""
+    reply_to: Address | None = None
+    codes_replies: bool = False
+    hourly_limit: Limit = None
+    daily_limit: Limit = None
+    min_gap_ms: Gap = 0
+    warmup_started_on: dt.date | None = None
+    warmup_daily_start: Limit = None
+    warmup_growth: Growth = None
+
+
+class AccountBody(_Settings):
     """A sender to create. Warm-up: `warmup_daily_start` mails on its first day, times growth."""
 
     address: Address
     smtp_config_id: UUID
-    company_id: UUID | None = None
-    display_name: Line = ""
-    reply_to: Address | None = None
-    codes_replies: bool = False
-    hourly_limit: Limit = None
-    daily_limit: Limit = None
-    min_gap_ms: Gap = 0
-    warmup_started_on: dt.date | None = None
-    warmup_daily_start: Limit = None
-    warmup_growth: Growth = None
 
 
-class AccountChange(Given):
+class AccountChange(_Settings):
     """What is to change; what is left out stays, null takes a limit away."""
 
     address: Address = ""
     smtp_config_id: UUID = UUID(int=0)
-    company_id: UUID | None = None
-    display_name: Line = ""
-    reply_to: Address | None = None
-    codes_replies: bool = False
-    hourly_limit: Limit = None
-    daily_limit: Limit = None
-    min_gap_ms: Gap = 0
-    warmup_started_on: dt.date | None = None
-    warmup_daily_start: Limit = None
-    warmup_growth: Growth = None
 
 
 class AccountView(View):
