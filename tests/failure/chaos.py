@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 
 from tests.failure.faults import FAULTS, Trial, strike
-from tests.failure.services import Services
+from tests.failure.killable import Services
 from tests.failure.stand import Count, Stand
 
 KILLS, _AT_ONCE = "worker killed at random", 25

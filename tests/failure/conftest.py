@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.failure.services import Services
+from tests.failure.killable import Services
 from tests.failure.stand import Stand
 
 

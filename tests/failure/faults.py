@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.lifecycle import transitions
+from tests.failure.killable import Service
 from tests.failure.neighbours import hang_beside
 from tests.failure.office import OK, HungUp, Step, Visit
-from tests.failure.services import Service
 from tests.failure.stand import Campaign, Stand
 
 

@@ -36,8 +36,8 @@ from infra.local.places import ROOT
 from infra.local.supervise import Child, Process
 from tests import factories
 from tests.conftest import SECRETS
+from tests.failure.killable import Services, start_process
 from tests.failure.office import PostOffice
-from tests.failure.services import Services, start_process
 
 _QUIET_S = 1.0  # after this long without a move, time is passed
 _FINAL = {"unknown", "failed", "suppressed", "cancelled", "expired"}

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
+from tests.failure.killable import Service
 from tests.failure.neighbours import MOST_MORE_S, MOST_TIMES, hang_beside
 from tests.failure.office import Gate, PostOffice, Step
-from tests.failure.services import Service
 
 _JOURNAL_BYTES = 15_000  # some hundred lines
 
