@@ -80,11 +80,10 @@ def serve_once(session: Session, means: Means, endpoint_id: UUID, now: dt.dateti
     target = dispatch.target(session, means.box, endpoint_id, now)
     if target is None:
         return 0
-    posts = dispatch.claim(session, endpoint_id, now, WEBHOOKS.chunk)
     # One at first when it has failed before: what is down need not hear from eight at once.
-    width = 1 if target.failures else CONNECTIONS
+    posts = dispatch.claim(session, endpoint_id, now, 1 if target.failures else WEBHOOKS.chunk)
     delivered, tried = 0, 0
-    for wave in _waves(posts, width):
+    for wave in _waves(posts, CONNECTIONS):
         replies = _sent(means.reach, target, wave, now)
         tried += len(wave)
         for post, reply in zip(wave, replies, strict=True):

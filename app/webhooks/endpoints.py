@@ -27,7 +27,6 @@ from app.webhooks.events import Event
 
 _entry = functools.partial(entry_of, "webhook")
 
-GRACE = dt.timedelta(hours=24)
 MOST = 50
 
 

@@ -20,7 +20,7 @@ from app.ids import new_id
 from app.webhooks.events import TEST
 
 BATCH = 500
-_LOCK = 7_201_001
+LOCK = 7_201_001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ def fan_out(session: Session, limit: int = BATCH) -> int:
     None are taken while another pass is at it.
     """
     with session.transaction():
-        locked = one(session, "SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,))
+        locked = one(session, "SELECT pg_try_advisory_xact_lock(%s)", (LOCK,))
         if not (locked and locked[0]):
             return 0
         notes = session.cursor(row_factory=class_row(Note)).execute(_TAKE, (limit,)).fetchall()

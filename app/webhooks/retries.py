@@ -1,6 +1,6 @@
 """When a delivery is tried again, and for how long an endpoint that fails is left alone. Pure.
 
-Sixteen tries over more than 30 hours: a consumer that is down for a day misses nothing.
+Sixteen retries over more than 30 hours: a consumer that is down for a day misses nothing.
 """
 
 import datetime as dt

@@ -1,4 +1,4 @@
-"""One POST to a checked address: hard deadline, capped answer, no redirect. Knows no database.
+"""One POST to a checked address: hard deadline once connected, capped answer, no redirect. Knows no database.
 
 The standard library's client over a socket of our own: so the connection goes to the very address
 that was checked, while TLS and Host speak of the name (TRUST.md). A timer shuts the socket at the
@@ -31,7 +31,7 @@ def post(url: str, headers: Mapping[str, str], body: bytes, reach: Reach) -> Rep
     except MailqueueError as refusal:
         error = str(refusal)
     except (OSError, http.client.HTTPException) as failure:
-        error = f"{type(failure).__name__}: {failure}"[:500]
+        error = f"{type(failure).__name__}: {failure}"[:500].replace("\0", "")
     if 300 <= code < 400:
         error = "The endpoint redirects; redirects are not followed."
     return Reply(
