@@ -13,16 +13,19 @@ from app.errors import DependencyUnavailable, InputInvalid
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Global by the registry, but each carries an IPv4 address that some gateway would unpack.
+# Global by the registry, but each carries an IPv4 address that some gateway would unpack, or is an
+# old name of a private network (fec0::/10).
 _EMBEDDING = tuple(
     ipaddress.ip_network(network)
     for network in (
         "::ffff:0:0/96",
+        "::ffff:0:0:0/96",
         "::/96",
         "64:ff9b::/96",
         "64:ff9b:1::/48",
         "2002::/16",
         "2001::/32",
+        "fec0::/10",
     )
 )
 
