@@ -11,7 +11,7 @@ import pytest
 from app.clock import utc_now
 from app.db.session import Session, connect
 from app.errors import Conflict, InputInvalid, NotFound
-from app.scheduling import desks, recurring
+from app.scheduling import desks, erasure, recurring
 from app.scheduling.recurring import Job, NewJob
 from app.submission.accept import accept
 from app.submission.desk import Submitter
@@ -21,15 +21,14 @@ from tests.factories import AUTHOR, PEPPER
 
 NOW = dt.datetime(2026, 1, 7, 8, 30, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
-LETTER = Email.model_validate(
-    {
-        "from": "news@shop.example",
-        "to": ["ana@example.com"],
-        "subject": "Hello {{name}}",
-        "html": "<p>Hello {{name}}</p>",
-        "personalizations": {"name": "Ana"},
-    }
-)
+LETTER_FIELDS = {
+    "from": "news@shop.example",
+    "to": ["ana@example.com"],
+    "subject": "Hello {{name}}",
+    "html": "<p>Hello {{name}}</p>",
+    "personalizations": {"name": "Ana"},
+}
+LETTER = Email.model_validate(LETTER_FIELDS)
 
 
 def submit(session: Session, job: Job) -> UUID:
@@ -160,3 +159,22 @@ def test_names_are_unique_and_other_apps_jobs_not_found(session, app_id):
 def test_a_deleted_job_runs_no_more(session, app_id):
     recurring.delete(session, make_job(session, app_id), AUTHOR)
     assert recurring.run_due(session, submit, NOW + HOUR) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "is_enabled"),
+    [
+        ({"to": ["ann@shop.example"]}, False),
+        ({"to": ["ANN@shop.example"]}, False),
+        ({"to": ["joann@shop.example"]}, True),
+        ({"to": ["ann@shop.example.org"]}, True),
+        ({"to": ["x@y.example"], "text": "Ask\nann@shop.example, please."}, False),
+    ],
+)
+def test_an_erasure_stops_only_jobs_that_name_the_whole_address(session, app_id, body, is_enabled):
+    made = make_job(session, app_id, email=Email.model_validate(LETTER_FIELDS | body))
+    touched = erasure.erase(session, app_id, "ann@shop.example")["scheduled_jobs"]
+    assert touched == (0 if is_enabled else 1)
+    assert recurring.get(session, app_id, made.id).is_enabled is is_enabled
+    text = session.execute("SELECT action::text FROM scheduled_jobs").fetchone()[0].lower()
+    assert is_enabled or "ann@shop.example" not in text
