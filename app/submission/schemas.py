@@ -23,7 +23,7 @@ from pydantic import (
 
 from app.errors import InputInvalid
 from app.mail.address import normalise
-from app.mail.headers import check_header, holds_controls
+from app.mail.headers import check_custom_headers, holds_controls
 
 MOST_RECIPIENTS = 100
 MOST_OF_A_BATCH = 10_000
@@ -84,12 +84,11 @@ def _date_text(value: Any) -> Any:
 
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        try:
-            check_header(name, value)
-        except InputInvalid as error:
-            raise ValueError(f"{name[:40]!r}: {error.why.rstrip('.')}") from error
-    return headers
+    try:
+        return check_custom_headers(headers)
+    except InputInvalid as error:
+        named = (error.field or "").removeprefix("headers.")
+        raise ValueError(f"{named[:40]!r}: {error.why.rstrip('.')}") from error
 
 
 Address = Annotated[str, Field(max_length=320), AfterValidator(_address)]
