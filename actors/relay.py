@@ -6,16 +6,15 @@ while it works, requests only add to the next round, so that under load one roun
 mails. Losing a call does no harm: the row is due, and the clock's pass finds it.
 """
 
+import contextlib
 import os
 import threading
 from uuid import UUID
 
-import psycopg
-
 from actors import runtime, schedule
 from app.clock import thread_cpu_s
 from app.config import Settings
-from app.db.session import Session, close_thread_session, thread_session
+from app.db.session import CONNECTION_LOST, Session, close_thread_session, thread_session
 from app.errors import DependencyUnavailable
 from app.log import Event, logger
 from app.queueing.messages import encode
@@ -47,8 +46,11 @@ class Relay:
         Returns at once and raises nothing.
         """
         with self._lock:
-            if self._pid != os.getpid():
-                self._start()
+            if not self._is_running():
+                with contextlib.suppress(
+                    RuntimeError
+                ):  # no thread to be had: the clock finds the rows
+                    self._start()
             if account_id is None:
                 self._wants_pass = True
             else:
@@ -63,6 +65,10 @@ class Relay:
         if thread is not None:
             thread.join(10)
 
+    def _is_running(self) -> bool:
+        is_ours = self._pid == os.getpid()
+        return is_ours and self._thread is not None and self._thread.is_alive()
+
     def _start(self) -> None:
         self._pid = os.getpid()
         self._rung, self._stopped = threading.Event(), threading.Event()
@@ -74,7 +80,7 @@ class Relay:
             began = thread_cpu_s()
             try:
                 self._round()
-            except (DependencyUnavailable, psycopg.OperationalError) as error:
+            except (DependencyUnavailable, *CONNECTION_LOST) as error:
                 logger().warning(Event.DEPENDENCY_LOST, what="relay", why=str(error))
                 close_thread_session()
                 self._stopped.wait(_AFTER_TROUBLE_S)
