@@ -10,7 +10,9 @@ from typing import Protocol
 from uuid import NAMESPACE_OID, uuid5
 
 from app.api.call import Call
-from app.secretbox import Place, SecretBox
+from app.api.forms import secret_box
+from app.errors import Conflict, Forbidden, InputInvalid, NotFound
+from app.secretbox import Place
 from app.submission import idempotency
 
 JSON = "application/json"
@@ -55,11 +57,11 @@ class Sealed:
 
     def close(self, call: Call, key: str, body: bytes) -> bytes:
         """Return what is stored."""
-        return _box(call).seal(body.decode(), **_place(call, key)).encode()
+        return secret_box(call.settings).seal(body.decode(), **_place(call, key)).encode()
 
     def open(self, call: Call, key: str, kept: bytes) -> bytes:
         """Return what was answered; raises SealBroken."""
-        return _box(call).open(kept.decode(), **_place(call, key)).encode()
+        return secret_box(call.settings).open(kept.decode(), **_place(call, key)).encode()
 
 
 PLAIN, SEALED = Plain(), Sealed()
@@ -85,12 +87,17 @@ class Once:
 
     def around_own(self, handle: Callable[[], Rendered]) -> Rendered:
         """Claim the key, handle, keep the answer: three steps, for what talks to a network."""
-        with self.call.tenant():
+        with self.call.scope():
             replayed = self._begin()
         if replayed is not None:
             return replayed
-        rendered = handle()
-        with self.call.tenant():
+        try:
+            rendered = handle()
+        except (Conflict, Forbidden, InputInvalid, NotFound):  # refused before anything was done
+            with self.call.scope():
+                idempotency.release(self.call.session, self.call.caller.app_id, self.key)
+            raise
+        with self.call.scope():
             self._finish(rendered)
         return rendered
 
@@ -105,10 +112,6 @@ class Once:
         call = self.call
         body = self.keep.close(call, self.key, rendered.body)
         idempotency.finish(call.session, call.caller.app_id, self.key, rendered.status, body)
-
-
-def _box(call: Call) -> SecretBox:
-    return SecretBox.from_setting(call.settings.sealing_keys.get_secret_value())
 
 
 def _place(call: Call, key: str) -> Place:

@@ -102,7 +102,8 @@ def _answered(
     def handle() -> Rendered:
         return render(endpoint.handler(call=call, **given))
 
-    if header is None or endpoint.method is not HTTPMethod.POST:
+    is_nobody = endpoint.terms.needs is None  # "anybody" is no one caller
+    if header is None or is_nobody or endpoint.method is not HTTPMethod.POST:
         with _unit(endpoint, call):
             return handle()
     key = idempotency.key_of(call.author.name, header)

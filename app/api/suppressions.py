@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -93,7 +92,7 @@ def add_suppression(call: Call, body: NewSuppression) -> SuppressionView:
         source=call.author.name,
         expires_at=body.expires_at,
     )
-    with _list_of(call) as session:
+    with call.scope() as session:
         suppression.add_all(session, (entry,))
         _note(call, session, "suppression.added", entry.email_hash)
         return _view(_one(session, call.caller.app_id, entry.email_hash))
@@ -103,7 +102,7 @@ def add_suppression(call: Call, body: NewSuppression) -> SuppressionView:
 def list_suppressions(call: Call, query: SuppressionQuery) -> Page[SuppressionView]:
     """List entries, the newest first."""
     digest = None if query.email is None else _hash(call, normalise(query.email))
-    with _list_of(call) as session:
+    with call.scope() as session:
         rows = suppression.list_page(
             session,
             call.caller.app_id,
@@ -118,7 +117,7 @@ def list_suppressions(call: Call, query: SuppressionQuery) -> Page[SuppressionVi
 @routes.get("/v1/suppression/export", needs=Scope.SUPPRESSION_MANAGE, unit=Unit.OWN)
 def export_suppressions(call: Call) -> Csv:
     """Return every entry as a CSV file that can be imported again."""
-    with _list_of(call) as session:
+    with call.scope() as session:
         body = suppression_csv.write(_all(session, call.caller.app_id))
     return Csv(body=body, filename="suppression.csv")
 
@@ -147,7 +146,7 @@ def import_suppressions(call: Call, body: bytes) -> ImportView:
         if row.fault is None
     ]
     unique = {entry.email_hash: entry for entry in reversed(entries)}
-    with _list_of(call) as session:
+    with call.scope() as session:
         added = suppression.add_all(session, unique.values())
         _note(call, session, "suppression.imported", None, {"rows": len(rows), "added": added})
     return ImportView(
@@ -166,7 +165,7 @@ def import_suppressions(call: Call, body: bytes) -> ImportView:
 def remove_suppression(call: Call, email: Address) -> None:
     """Lift the entry of an address. Whoever complained or unsubscribed may not want that."""
     digest = _hash(call, normalise(email))
-    with _list_of(call) as session:
+    with call.scope() as session:
         if not suppression.remove(session, call.caller.app_id, digest):
             raise NotFound(
                 "This address is not suppressed here.",
@@ -175,13 +174,6 @@ def remove_suppression(call: Call, email: Address) -> None:
                 field="email",
             )
         _note(call, session, "suppression.removed", digest)
-
-
-def _list_of(call: Call) -> AbstractContextManager[Session]:
-    """Open the list that is meant: the app's, or, of an operator who names none, everybody's."""
-    if call.caller.app_id is None and call.caller.is_operator:
-        return call.operator()
-    return call.tenant()
 
 
 def _hash(call: Call, email: str) -> bytes:

@@ -139,6 +139,16 @@ def finish(session: Session, app_id: UUID | None, key: str, status: int, body: b
     session.execute(_FINISH, {"app": app_id, "key": key, "status": status, "body": body})
 
 
+_RELEASE = """
+DELETE FROM idempotency_keys
+WHERE key = %(key)s AND app_id IS NOT DISTINCT FROM %(app)s AND response_status IS NULL"""
+
+
+def release(session: Session, app_id: UUID | None, key: str) -> None:
+    """Give a claimed key back: its request was refused and had no effect."""
+    session.execute(_RELEASE, {"app": app_id, "key": key})
+
+
 _SWEEP = """
 DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
   SELECT ctid FROM idempotency_keys WHERE expires_at <= %s

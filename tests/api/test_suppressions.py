@@ -1,5 +1,7 @@
 """The suppression list over HTTP: added, listed, lifted, imported, exported; global and per app."""
 
+import uuid
+
 import pytest
 
 from app.tenancy.scopes import Scope
@@ -31,6 +33,19 @@ def test_the_operator_suppresses_for_every_app(desk: Desk):
     assert made["scope"] == "global"
     assert operator.get("/v1/suppression")["data"][0]["email"] == "all@example.com"
     operator.delete("/v1/suppression/all@example.com")
+
+
+def test_the_operators_entry_takes_an_idempotency_key(desk: Desk):
+    operator, once = desk.operator(), {"Idempotency-Key": "global-one"}
+    body = {"email": "once@example.com"}
+    first = operator.post("/v1/suppression", body, headers=once)
+    assert operator.post("/v1/suppression", body, headers=once) == first
+
+
+def test_an_operator_who_names_no_app_of_ours_is_told(desk: Desk):
+    nobody = desk.operator(uuid.uuid4())
+    answer = nobody.ask("POST", "/v1/suppression", json={"email": "a@example.com"})
+    assert answer.status_code == 404
 
 
 def test_an_entry_that_ends_gives_way_to_one_that_does_not(desk: Desk):
