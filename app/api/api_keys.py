@@ -76,7 +76,7 @@ def create_api_key(call: Call, body: KeyBody) -> IssuedKeyView:
         networks=tuple(str(network) for network in body.allowed_networks),
         expires_at=body.expires_at,
         per_minute=body.per_minute,
-        is_test=body.is_test,
+        is_test=body.is_test or call.caller.is_test,  # simulating stays simulating
     )
     return _issued(api_keys.create(call.session, _pepper(call), new, call.author))
 

@@ -24,6 +24,7 @@ from app.errors import Forbidden, InputInvalid, RateLimited, Unauthorized
 from app.ids import new_id
 from app.policy.request_limits import Allowance
 from app.proxies import TrustedProxies
+from app.tenancy import apps
 from app.tenancy.keyring import Keyring
 from app.tenancy.scopes import ALL_SCOPES
 
@@ -64,13 +65,15 @@ class Door:
     def admit(self, endpoint: Endpoint, request: Request) -> Call:
         """Return the call of a request.
 
-        Raises Unauthorized, Forbidden (scope, network, suspended app) or RateLimited.
+        Raises Unauthorized, Forbidden (scope, network, suspended app), RateLimited, or NotFound
+        for an operator's app that does not exist.
         """
         now = utc_now()
         request_id = request_name(request)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         origin = self._origin(request)
         caller = self._caller(endpoint, request, origin, now)
+        self._count(caller)
         if endpoint.terms.needs is not None and not caller.may(endpoint.terms.needs):
             raise Forbidden(
                 f"This needs the scope {endpoint.terms.needs}.",
@@ -83,9 +86,11 @@ class Door:
                 why="It reaches beyond one app.",
                 fix="Ask whoever runs this installation.",
             )
-        self._count(caller)
+        session = thread_session(self.settings.database_url)
+        if caller.is_operator and caller.app_id is not None:
+            apps.get(session, caller.app_id)  # raises NotFound for an app nobody has
         return Call(
-            session=thread_session(self.settings.database_url),
+            session=session,
             caller=caller,
             settings=self.settings,
             now=now,
@@ -135,6 +140,7 @@ class Door:
             limit_key=name,
             per_minute=holder.per_minute,
             is_test=holder.is_test or holder.app_is_sandbox,
+            is_rehearsing=holder.is_test and not holder.app_is_sandbox,
         )
 
     def _operator(self, presented: Presented) -> Caller:

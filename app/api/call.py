@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -19,7 +19,8 @@ APP_HEADER = "X-App-Id"
 class Caller:
     """Who asks. `app_id` None = a super_admin who named no app; `per_minute` None = no limit.
 
-    `limit_key` is what the request's tokens are counted under.
+    `limit_key` is what the request's tokens are counted under. `is_rehearsing`: a test key of an app
+    that sends for real.
     """
 
     app_id: UUID | None
@@ -28,6 +29,7 @@ class Caller:
     limit_key: str
     per_minute: int | None = None
     is_test: bool = False
+    is_rehearsing: bool = False
     is_operator: bool = False
 
     def may(self, scope: Scope) -> bool:
@@ -75,6 +77,15 @@ class Call:
         """Return who the audit log names."""
         return self.caller.author
 
+    def require_live(self) -> None:
+        """Raise Forbidden for a test key where what it starts could not be simulated."""
+        if self.caller.is_rehearsing:
+            raise Forbidden(
+                "A test key cannot start this.",
+                why="It would send real mail of an app that is no sandbox.",
+                fix="Use a live key, or an app made with is_sandbox.",
+            )
+
     @contextmanager
     def tenant(self) -> Iterator[Session]:
         """Open one transaction confined to the caller's app."""
@@ -93,6 +104,12 @@ class Call:
         with self.session.transaction():
             yield self.session
 
+    def scope(self) -> AbstractContextManager[Session]:
+        """Open the app's transaction, or, of an operator who names none, one over all apps."""
+        if self.caller.app_id is None and self.caller.is_operator:
+            return self.operator()
+        return self.tenant()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -108,10 +125,3 @@ class Csv(Answer):
     """A table as CSV (RFC 4180)."""
 
     media_type: str = "text/csv; charset=utf-8"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Html(Answer):
-    """A page of somebody's making: served so that nothing in it runs."""
-
-    media_type: str = "text/html; charset=utf-8"

@@ -173,6 +173,7 @@ def campaign_ledger(call: Call, campaign_id: UUID) -> LedgerView:
 @routes.post("/v1/campaigns/{campaign_id}/start", needs=Scope.CAMPAIGN_MANAGE, unit=Unit.OWN)
 def start_campaign(call: Call, campaign_id: UUID) -> CampaignView:
     """Enrol the audience and run, at once or at `scheduled_at`."""
+    call.require_live()
     return _moved(call, campaign_id, campaigns.start)
 
 
@@ -185,6 +186,7 @@ def pause_campaign(call: Call, campaign_id: UUID) -> CampaignView:
 @routes.post("/v1/campaigns/{campaign_id}/resume", needs=Scope.CAMPAIGN_MANAGE, unit=Unit.OWN)
 def resume_campaign(call: Call, campaign_id: UUID) -> CampaignView:
     """Go on with a paused campaign, inside its sending windows."""
+    call.require_live()
     return _moved(call, campaign_id, campaigns.resume)
 
 
@@ -197,6 +199,7 @@ def cancel_campaign(call: Call, campaign_id: UUID) -> CampaignView:
 @routes.post("/v1/campaigns/{campaign_id}/send-rest", needs=Scope.CAMPAIGN_MANAGE, unit=Unit.OWN)
 def send_rest(call: Call, campaign_id: UUID) -> RestView:
     """Send an ended campaign to exactly those who did not get it."""
+    call.require_live()
     found = _owned(call, campaign_id)
     done = rest.send_rest(call.session, call.app_id, found.name, call.author, call.now)
     return RestView(campaign=_view(done.campaign), people=done.people, again=done.again)

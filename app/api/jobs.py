@@ -82,6 +82,7 @@ class RunView(View):
 @routes.post("/v1/scheduled-jobs", needs=Scope.EMAIL_SEND, status=HTTPStatus.CREATED)
 def create_scheduled_job(call: Call, body: JobBody) -> JobView:
     """Create a recurring e-mail."""
+    call.require_live()
     given = {name: getattr(body, name) for name in JobBody.model_fields}
     new = NewJob(app_id=call.app_id, **given)
     return _view(call, recurring.create(call.session, new, call.author, call.now))
@@ -105,6 +106,7 @@ def get_scheduled_job(call: Call, job_id: UUID) -> JobView:
 @routes.patch("/v1/scheduled-jobs/{job_id}", needs=Scope.EMAIL_SEND)
 def change_scheduled_job(call: Call, job_id: UUID, body: JobChange) -> JobView:
     """Change a recurring e-mail, or let it rest."""
+    call.require_live()
     said = {name: value for name, value in body.said().items() if value is not None}
     email = said.pop("email", None)
     if email is not None:
@@ -124,6 +126,7 @@ def delete_scheduled_job(call: Call, job_id: UUID) -> None:
 @routes.post("/v1/scheduled-jobs/{job_id}/run", needs=Scope.EMAIL_SEND, status=HTTPStatus.ACCEPTED)
 def run_scheduled_job(call: Call, job_id: UUID) -> RunView:
     """Submit a recurring e-mail now, besides its runs."""
+    call.require_live()
     found = recurring.get(call.session, call.app_id, job_id)
 
     def submit(session: Session, job: Job) -> UUID:

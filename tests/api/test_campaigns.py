@@ -92,6 +92,23 @@ def test_a_campaign_with_an_unknown_name_is_not_made(me: Person):
     assert me.get("/v1/campaigns")["data"] == []
 
 
+def test_a_refused_start_gives_its_idempotency_key_back(me: Person):
+    made, once = campaign(me), {"Idempotency-Key": "refused-first"}
+    path = f"/v1/campaigns/{made['id']}/start"
+    assert me.ask("POST", path, headers=once).json["title"].endswith("would reach nobody.")
+    me.post("/v1/leads", {"leads": [{"email": "a@example.com"}]})
+    assert me.post(path, headers=once)["status"] == "running"
+
+
+def test_a_test_key_starts_no_campaign_and_makes_no_live_key(desk: Desk, me: Person):
+    me.post("/v1/leads", {"leads": [{"email": "a@example.com"}]})
+    path = f"/v1/campaigns/{campaign(me)['id']}/start"
+    tester = desk.colleague(me.app_id, is_test=True)
+    assert tester.ask("POST", path).status_code == 403
+    made = tester.post("/v1/api-keys", {"name": "k", "scopes": ["email:read"]})
+    assert made["key"].startswith("mq_test_")
+
+
 def test_a_start_under_one_idempotency_key_happens_once(me: Person):
     me.post("/v1/leads", {"leads": [{"email": "a@example.com"}]})
     path = f"/v1/campaigns/{campaign(me)['id']}/start"
