@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from flask import Flask
 
 from app.api import (
@@ -73,3 +74,4 @@ def serve(web: Flask, checks: Mapping[str, Check], door: Door) -> None:
     endpoints = [each for routes in subjects(checks) for each in routes.endpoints]
     register(web, endpoints, door)
     web.after_request(add_headers)
+    web.teardown_request(lambda _error: structlog.contextvars.clear_contextvars())

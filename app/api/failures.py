@@ -55,7 +55,7 @@ def _database_away(error: psycopg.Error) -> Response:
         DependencyUnavailable(
             "The database did not answer.",
             why="It is away or restarting.",
-            fix="Try again in a few seconds; nothing of this request was kept.",
+            fix="Try again in a few seconds under the same Idempotency-Key: it may have been kept.",
         )
     )
 

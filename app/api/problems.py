@@ -30,7 +30,7 @@ STATUSES: dict[HTTPStatus, str] = {
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The route does not read this media type.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Fields cannot be used; `errors` points at each.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many requests; Retry-After says when.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "A dependency is away; nothing was kept, try again.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "A dependency is away; try again under the same Idempotency-Key.",
 }
 
 _STATUS: tuple[tuple[type[MailqueueError], HTTPStatus], ...] = (
