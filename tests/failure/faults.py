@@ -56,6 +56,7 @@ class Trial:
 
 _MOST_TAKEN = 100
 
+_ALL_BUT_SEND = ("schedule", "maintenance", "assemble.high", "assemble.normal", "assemble.low")
 Harm = Callable[[Trial], None]
 
 
@@ -86,19 +87,24 @@ def _wait_for_boot(stand: Stand, name: str, started: int) -> None:
 
 def freeze(trial: Trial) -> None:
     """SIGSTOP past the lease; another worker's sweep settles what was held; then SIGCONT."""
-    stand = trial.stand
+    stand, held = trial.stand, 0
     trial.under_way()
     for _ in trial.strikes():
         stand.signal("worker", signal.SIGSTOP)
         stand.open_at_kill += stand.office.connections
-        stand.ask(
-            "UPDATE emails SET lease_until = now() - interval '1 s' WHERE id IN"
-            " (SELECT id FROM emails WHERE status = 'sending' FOR UPDATE SKIP LOCKED)"
+        held += len(
+            stand.ask(
+                "UPDATE emails SET lease_until = now() - interval '1 s' WHERE id IN"
+                " (SELECT id FROM emails WHERE status = 'sending' FOR UPDATE SKIP LOCKED)"
+                " RETURNING id"
+            )
         )
         stand.pass_time()
         trial.pause(1.5)
         stand.signal("worker", signal.SIGCONT)
         trial.pause(0.5)
+    if not held:
+        stand.wrong.append("no lease was held when the worker froze")
     # What the thawed worker knows comes late; who counts before that sees every lease as unknown.
     with contextlib.suppress(AssertionError):
         stand.until(lambda: stand.statuses().get("unknown", 0) <= stand.open_at_kill, 60)
@@ -144,24 +150,35 @@ def cut_database_connections(trial: Trial) -> None:
 
 
 def double_and_shuffle(trial: Trial) -> None:
-    """Take messages out of the queues and put each back twice, in another order."""
+    """Put each message of the send queue back twice, in another order, while nobody takes any."""
     stand = trial.stand
-    queues = ("assemble.normal", "send.normal")
     trial.under_way(0.01)
-    for _ in range(trial.rounds * 4):
-        with stand.channel() as channel:
-            for queue in queues:
-                taken: dict[bytes, Any] = {}
-                while len(taken) < _MOST_TAKEN:
-                    method, properties, body = channel.basic_get(queue, auto_ack=True)
-                    if method is None:
-                        break
-                    taken[body] = properties
-                doubled = list(taken) * 2
-                trial.rng.shuffle(doubled)
-                for body in doubled:
-                    channel.basic_publish("", queue, body, taken[body])
+    stand.start_workers("planner", queues=_ALL_BUT_SEND)
+    for _ in range(trial.rounds):
+        for name in ("worker", "worker-2"):
+            stand.kill(name)  # what they had fetched is ready again
+        trial.plan_more()
+        trial.plan_more()
+        stand.until(lambda: _doubled(trial, "send.normal") > 1, 60)
+        for name in ("worker", "worker-2"):
+            stand.restart(name)
         trial.pause(0.3)
+
+
+def _doubled(trial: Trial, queue: str) -> int:
+    """Double and shuffle what is ready in a queue; return how many messages that were."""
+    taken: dict[bytes, Any] = {}
+    with trial.stand.channel() as channel:
+        while len(taken) < _MOST_TAKEN:
+            method, properties, body = channel.basic_get(queue, auto_ack=True)
+            if method is None:
+                break
+            taken[body] = properties
+        doubled = list(taken) * 2
+        trial.rng.shuffle(doubled)
+        for body in doubled:
+            channel.basic_publish("", queue, body, taken[body])
+    return len(taken)
 
 
 def change_everything(trial: Trial) -> None:
@@ -196,35 +213,40 @@ def set_campaign(stand: Stand, campaign: Campaign, status: str) -> None:
 # ---- the other mail server ------------------------------------------------------------------------
 
 
-def _sometimes(trial: Trial, share: float, act: Callable[[Visit], bytes | None]):
-    """Return a rule that acts on a share of the visits, drawn from the seed."""
+def _misbehave(
+    step: Step,
+    act: Callable[[Visit], bytes | None],
+    share: float = 0.1,
+    *,
+    breaks: bool = True,
+) -> Harm:
+    """Return a fault whose office acts so on a share of the visits at `step`, for a while.
 
-    def rule(visit: Visit) -> bytes | None:
-        return act(visit) if trial.rng.random() < share else None
-
-    return rule
-
-
-def _misbehave(step: Step, act: Callable[[Visit], bytes | None], share: float = 0.1) -> Harm:
-    """Return a fault whose office acts so at `step` until half has arrived, then behaves.
-
-    A connection that breaks behind its dot leaves one unknown: each is counted as open.
+    The first visit is always one of them. Where it `breaks` behind the dot, each leaves one unknown
+    and is counted as open.
     """
 
     def harm(trial: Trial) -> None:
         stand = trial.stand
         broken: list[str] = []
 
-        def counted(visit: Visit) -> bytes | None:
+        def rule(visit: Visit) -> bytes | None:
+            if broken and trial.rng.random() >= share:
+                return None
             broken.append(visit.address)
             return act(visit)
 
-        stand.office.rules[step] = _sometimes(trial, share, counted)
-        ends_at = time.monotonic() + 2.0 * trial.rounds
-        while time.monotonic() < ends_at and not stand.is_over():
+        stand.office.rules[step] = rule
+        began = time.monotonic()
+        while not stand.is_over():
+            age_s = time.monotonic() - began
+            if age_s > 60 or (broken and age_s > 2.0 * trial.rounds):
+                break
             time.sleep(0.5)
             stand.pass_time()
-        if step is Step.DOT:
+        if not broken:
+            stand.wrong.append("the mail server never misbehaved")
+        if step is Step.DOT and breaks:
             stand.open_at_kill += len(broken)
         stand.office.behave()
 
@@ -331,7 +353,9 @@ FAULTS: dict[str, Harm] = {
     "SMTP closes at RCPT": _misbehave(Step.RCPT, _drops, 0.02),
     "SMTP says 421 in the middle": _misbehave(Step.RCPT, _shuts_down, 0.02),
     "SMTP says 452": _misbehave(Step.RCPT, _says(b"452 4.2.2 mailbox full\r\n"), 0.1),
-    "SMTP says 451 at the dot": _misbehave(Step.DOT, _says(b"451 4.3.0 try later\r\n"), 0.1),
+    "SMTP says 451 at the dot": _misbehave(
+        Step.DOT, _says(b"451 4.3.0 try later\r\n"), 0.1, breaks=False
+    ),
     "SMTP says 550 for some": _misbehave(Step.RCPT, _says(b"550 5.1.1 no such user\r\n"), 0.1),
     "SMTP answers one byte at a time": _misbehave(Step.DOT, slow_reply, 0.02),
     "SMTP replies garbage to MAIL": _misbehave(Step.MAIL, _says(b"\xff\xfe what?\r\n"), 0.02),
