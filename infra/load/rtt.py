@@ -90,7 +90,7 @@ def _counted(sink: OwnSink, run: Callable[[], Pace]) -> Pace:
     before = sink.count()
     pace = run()
     arrived = sinks.settled_count(sink) - before
-    if arrived != pace.mails:
+    if not pace.mails or arrived != pace.mails:
         raise LedgerOff(f"No rate: {pace.mails} mails were acknowledged, {arrived} arrived.")
     return pace
 

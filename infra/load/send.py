@@ -88,7 +88,7 @@ def _rates(ours: Sequence[Round], theirs: Sequence[Round], limits: Sequence[Roun
             ours=_per_cpu(ours, (*_OURS, *_SERVICES)) or 0,
             unit="",
             other=_per_cpu(theirs, (*_THEIRS, *_SERVICES)),
-            goal=_AT_LEAST_12,
+            goal=_AT_LEAST_12 if _sees_services(ours) else None,
         ),
         Figure(
             name="mails/s against smtp-source",
@@ -100,11 +100,16 @@ def _rates(ours: Sequence[Round], theirs: Sequence[Round], limits: Sequence[Roun
     ]
 
 
+def _sees_services(rounds: Sequence[Round]) -> bool:
+    """Return whether the services ran where their CPU can be read; in containers it cannot."""
+    return all(name in one.spent.by_name for one in rounds for name in _SERVICES)
+
+
 def _shares(ours: Sequence[Round]) -> list[Figure]:
     sinks = [one.spent.total / one.spent.of("sink") for one in ours]
     hot = [one.hot_share for one in ours if one.hot_share is not None]
     found = [
-        ("CPU all-in / CPU of the sink", sinks, _AT_MOST_3_5),
+        ("CPU all-in / CPU of the sink", sinks, _AT_MOST_3_5 if _sees_services(ours) else None),
         ("HOT share of updates on emails", hot, _HOT),
     ]
     return [

@@ -27,6 +27,7 @@ _STALLED_S = 120.0
 _FLAT = Goal(direction=Direction.AT_MOST, limit=2.0)
 _PER_MAILS = 100_000
 _LATER_HALF = 0.5
+_LEAST_PLACES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +60,15 @@ def measure(stand: Stand) -> Measured:
 
 
 def figures(samples: Sequence[Sample]) -> list[Figure]:
-    """Return first, last, highest and slope of every series; workers' memory has a goal."""
+    """Return first, last, highest and slope of every series; workers' memory has a goal.
+
+    Too few places say nothing of a slope: then it is not held against the goal.
+    """
     found = []
+    later = samples[int(len(samples) * _LATER_HALF) :]
+    is_known = len({one.sent for one in later}) >= _LEAST_PLACES
     for name in samples[0].values if samples else ():
         series = [one.values[name] for one in samples if name in one.values]
-        later = samples[int(len(samples) * _LATER_HALF) :]
         unit = "MB" if name.endswith("memory") else ""
         found += [
             Figure(name=f"{name}, first", ours=series[0], unit=unit),
@@ -73,7 +78,7 @@ def figures(samples: Sequence[Sample]) -> list[Figure]:
                 name=f"{name}, slope",
                 ours=slope([(one.sent, one.values[name]) for one in later if name in one.values]),
                 unit=unit,
-                goal=_FLAT if name == "workers' memory" else None,
+                goal=_FLAT if name == "workers' memory" and is_known else None,
             ),
         ]
     return found
