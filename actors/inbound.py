@@ -28,7 +28,7 @@ from app.queueing.steps import INBOUND, MAINTENANCE
 
 _OVERDUE_S = 15  # doubled with each time a job is published again
 _MOST_TRIES = 12
-_WAITS_FOR_OUTCOME = 8  # the outcome of the mail itself is recorded within two hours or never
+_WAITS_FOR_OUTCOME = 8  # the outcome of the mail itself is recorded within an hour or never
 _AT_ONCE = 2_000
 
 _KINDS = {

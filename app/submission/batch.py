@@ -66,7 +66,8 @@ def accept_batch(session: Session, who: Submitter, order: Batch, desk: Desk) -> 
         recipients=len(lines),
     )
     common = common_of(who, order, route, sheet)
-    contents.store(session, who, order, route, sheet)
+    with session.pipeline():  # two statements for each file
+        contents.store(session, who, order, route, sheet)
     batch_id = new_id()
     session.execute(
         _STORE,

@@ -132,10 +132,6 @@ class Keyring:
         self._touch(open_session, found.holder.key_id)
         return found.holder
 
-    def forget(self) -> None:
-        """Forget every key: after one was changed in this process."""
-        self._seen.clear()
-
     def _remembered(self, open_session: Callable[[], Session], public_id: str) -> FoundKey | None:
         now_s = self._clock_s()
         seen = self._seen.get(public_id)
