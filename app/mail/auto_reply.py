@@ -17,7 +17,6 @@ _AUTO_HEADERS = (
     "x-mail-autoreply",
 )
 _PRECEDENCE = frozenset({"auto_reply", "auto-reply", "autoreply"})
-_BULK = frozenset({"bulk", "junk", "list"})
 _SUBJECT = re.compile(
     r"^auto:\s|^\W{0,5}(?:(?:re|aw|sv|antw|auto)\s?:\s?)*(?:"
     r"(?:automatic|auto|automated)[ -]?(?:matic )?(?:reply|response|answer|responder|acknowledg)|autoreply|"
@@ -44,14 +43,6 @@ def is_marked_automatic(headers: Headers) -> bool:
     if any(headers.first(name) for name in _AUTO_HEADERS):
         return True
     return headers.first("precedence").strip().lower() in _PRECEDENCE
-
-
-def is_from_machine(headers: Headers) -> bool:
-    """Tell whether no person wrote a mail: such mail stops no sequence and gets no answer."""
-    submitted = headers.first("auto-submitted").strip().lower()
-    bulk = headers.first("precedence").strip().lower() in _BULK
-    null_path = headers.first("return-path").strip() == "<>"
-    return bulk or null_path or (bool(submitted) and not submitted.startswith("no"))
 
 
 def has_vacation_subject(headers: Headers) -> bool:

@@ -1,6 +1,5 @@
 """Wishes to be left alone: mail to `unsubscribe+<token>`, and answers that say only that.
 
-One-click over HTTP (RFC 8058) is checked here, too: the form must say exactly what the RFC says.
 An answer counts only when its subject or its whole own text is the wish: a person who writes
 "do not unsubscribe me" keeps the list.
 """
@@ -38,8 +37,3 @@ def wants_to_leave(headers: Headers, own_text: str) -> bool:
         return True
     said = " ".join(own_text.split())
     return len(said) <= _LONGEST and _SAID.match(said) is not None
-
-
-def is_one_click(form: dict[str, str]) -> bool:
-    """Tell whether a POST's form is RFC 8058's: `List-Unsubscribe=One-Click`, nothing less."""
-    return form.get("List-Unsubscribe", "").strip() == "One-Click"

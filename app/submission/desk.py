@@ -30,12 +30,11 @@ class Submitter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSender:
-    """A sender address no account stands for yet; `queue_id` is where its mail goes."""
+    """A sender address no account stands for yet."""
 
     app_id: UUID
     address: str
     display_name: str
-    queue_id: UUID
     author: Author
 
 

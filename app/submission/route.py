@@ -59,7 +59,7 @@ def route_of(session: Session, who: Submitter, order: Shared, desk: Desk) -> Rou
         queue_id=found["queue_id"],
         queue=found["queue"],
         priority=order.priority or found["priority"],
-        account_id=found["account_id"] or _opened(session, who, order, desk, found["queue_id"]),
+        account_id=found["account_id"] or _opened(session, who, order, desk),
         is_simulated=who.is_simulated or found["is_sandbox"],
         app_settings=found["settings"],
     )
@@ -100,12 +100,11 @@ def _no_queue(wanted: str) -> InputInvalid:
     )
 
 
-def _opened(session: Session, who: Submitter, order: Shared, desk: Desk, queue_id: UUID) -> UUID:
+def _opened(session: Session, who: Submitter, order: Shared, desk: Desk) -> UUID:
     sender = NewSender(
         app_id=who.app_id,
         address=order.sender.email,
         display_name=order.sender.name or "",
-        queue_id=queue_id,
         author=who.author,
     )
     return desk.open_account(session, sender)

@@ -45,7 +45,6 @@ def test_any_text_goes_through_every_parser(text):
     notice.users_in(text, "b.example")
     prose.looks_like_notice(headers, text)
     prose.is_delay_notice(headers, text)
-    auto_reply.is_from_machine(headers)
     auto_reply.is_challenge(headers, text)
     unsubscribe.wants_to_leave(headers, text)
     arf.read_complaint(read_message(text.encode("utf-8", "replace")), [headers])
