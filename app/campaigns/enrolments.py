@@ -4,10 +4,11 @@ import datetime as dt
 from uuid import UUID
 
 from app.db.session import Session
+from app.policy.suppression import LEAD_SUPPRESSED_SQL
 
 # Leads in the order they came take the active accounts in turn, and keep theirs. The id is a
 # UUIDv7 of the statement's millisecond: new rows stand together in the primary key.
-_ENROL = """
+_ENROL = f"""
 WITH chosen AS (
   SELECT array_agg(ca.account_id ORDER BY a.status <> 'active', ca.position) AS accounts,
          greatest(1, count(*) FILTER (WHERE a.status = 'active')) AS turns
@@ -17,15 +18,13 @@ reached AS (
   SELECT l.id, l.app_id, row_number() OVER (ORDER BY l.id) - 1 AS place
   FROM leads l JOIN campaigns c ON c.app_id = l.app_id
   WHERE c.id = %(campaign)s AND l.status = 'active' AND l.variables @> c.audience
-    AND NOT EXISTS (SELECT FROM suppression_list x WHERE x.email_hash = l.email_hash
-                    AND (x.app_id = l.app_id OR x.app_id IS NULL)
-                    AND (x.expires_at IS NULL OR x.expires_at > now())))
+    AND NOT {LEAD_SUPPRESSED_SQL})
 INSERT INTO enrolments (id, app_id, campaign_id, lead_id, account_id, due_at)
 SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0') || '7'
         || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid,
        r.app_id, %(campaign)s, r.id, chosen.accounts[(1 + r.place %% chosen.turns)::int], %(due)s
 FROM reached r CROSS JOIN chosen ORDER BY r.place
-ON CONFLICT (campaign_id, lead_id) DO NOTHING"""
+ON CONFLICT (campaign_id, lead_id) DO NOTHING"""  # noqa: S608 - constants
 
 
 def enrol(session: Session, campaign_id: UUID, due_at: dt.datetime) -> int:

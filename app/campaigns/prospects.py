@@ -9,6 +9,7 @@ from app.config import settings
 from app.db.session import Row, Session, one
 from app.errors import NotFound
 from app.policy import pacing, throttle
+from app.policy.suppression import LEAD_SUPPRESSED_SQL
 from app.policy.warmup import ramp
 from app.scheduling.calendar import Window
 from app.scheduling.senders import Lot, SenderLimits
@@ -145,9 +146,7 @@ SELECT count(*), place %% %(accounts)s, timezone, domain FROM (
          {_ZONE} AS timezone, {_DOMAIN} AS domain
   FROM leads l JOIN campaigns c ON c.app_id = l.app_id
   WHERE c.id = %(campaign)s AND l.status = 'active' AND l.variables @> c.audience
-    AND NOT EXISTS (SELECT FROM suppression_list x WHERE x.email_hash = l.email_hash
-                    AND (x.app_id = l.app_id OR x.app_id IS NULL)
-                    AND (x.expires_at IS NULL OR x.expires_at > now()))) people
+    AND NOT {LEAD_SUPPRESSED_SQL}) people
 GROUP BY place / %(accounts)s / grain, 2, 3, 4 ORDER BY min(place)"""  # noqa: S608 - constants
 
 # Enrolments under way, and finished ones whose last mail still waits. psycopg reads no infinity:

@@ -21,6 +21,7 @@ from app.ids import new_ids
 from app.lifecycle import events
 from app.lifecycle.events import TimelineEvent
 from app.lifecycle.states import State
+from app.policy.suppression import LEAD_SUPPRESSED_SQL
 
 _ENDED = (Status.FINISHED, Status.CANCELLED)
 _UNDECIDED = (State.SCHEDULED, State.QUEUED, State.SENDING, State.UNKNOWN)
@@ -90,7 +91,7 @@ def _require_decided(session: Session, campaign: Campaign) -> None:
 
 # What ended each enrolment: its last mail, or the cancel in between two steps. A mail cancelled
 # for another reason (a reply) is no mail that went missing.
-_REVIVE = """
+_REVIVE = f"""
 WITH cut AS (
   SELECT n.id, m.id AS email_id,
          m.status IN ('failed', 'expired', 'cancelled') AS is_missed
@@ -106,16 +107,14 @@ WITH cut AS (
             AND (m.id IS NULL OR m.status IN ('sent', 'delivered'))
             AND n.steps_planned - n.repeated < (
               SELECT count(*) FROM campaign_sequence_steps s WHERE s.campaign_id = n.campaign_id))
-    AND NOT EXISTS (SELECT FROM suppression_list x WHERE x.email_hash = l.email_hash
-                    AND (x.app_id = l.app_id OR x.app_id IS NULL)
-                    AND (x.expires_at IS NULL OR x.expires_at > now()))),
+    AND NOT {LEAD_SUPPRESSED_SQL}),
 revived AS (
   UPDATE enrolments n SET status = 'active', stop_reason = NULL, due_at = %(now)s,
          repeated = n.repeated + CASE WHEN cut.is_missed THEN 1 ELSE 0 END,
          last_email_id = CASE WHEN cut.is_missed THEN NULL ELSE n.last_email_id END
   FROM cut WHERE n.id = cut.id
   RETURNING n.id, CASE WHEN cut.is_missed THEN cut.email_id END AS email_id)
-SELECT id, email_id FROM revived"""
+SELECT id, email_id FROM revived"""  # noqa: S608 - constants
 
 _RUN_AGAIN = "UPDATE campaigns SET status = 'running', finished_at = NULL WHERE id = %s"
 

@@ -52,12 +52,18 @@ class Entry:
     created_at: dt.datetime
 
 
-# Embedded by the stages: alias e is a row of emails. The key starts with the hash (one probe).
-SUPPRESSED_SQL = (
-    "EXISTS (SELECT FROM suppression_list x WHERE x.email_hash = e.to_hash "
-    "AND (x.app_id = e.app_id OR x.app_id IS NULL) "
-    "AND (x.expires_at IS NULL OR x.expires_at > now()))"
-)
+def _exists(email_hash: str, app_id: str) -> str:
+    # The key starts with the hash: one probe.
+    return (
+        f"EXISTS (SELECT FROM suppression_list x WHERE x.email_hash = {email_hash} "
+        f"AND (x.app_id = {app_id} OR x.app_id IS NULL) "
+        "AND (x.expires_at IS NULL OR x.expires_at > now()))"
+    )
+
+
+# Embedded by the stages, where e is a row of emails, and by campaigns, where l is one of leads.
+SUPPRESSED_SQL = _exists("e.to_hash", "e.app_id")
+LEAD_SUPPRESSED_SQL = _exists("l.email_hash", "l.app_id")
 
 _ADD = """
 INSERT INTO suppression_list AS s (id, app_id, email_hash, email, reason, source, expires_at)
