@@ -13,7 +13,7 @@ from app.feedback.findings import Effect, Finding
 from app.feedback.mails import Line, Mail
 from app.lifecycle import evidence
 from app.lifecycle.states import State
-from app.policy import pacing, suppression
+from app.policy import pacing
 from app.policy.suppression import Reason
 
 SOFT_LIMIT, SOFT_DAYS = 5, 14
@@ -41,10 +41,10 @@ def _move(session: Session, mail: Mail, finding: Finding, at: dt.datetime, targe
 def _consequence(session: Session, mail: Mail, finding: Finding, at: dt.datetime) -> Reason | None:
     match finding.effect:
         case Effect.HARD_BOUNCE:
-            return _suppressed(session, mail, Reason.HARD_BOUNCE)
+            return mails.suppress(session, mail, Reason.HARD_BOUNCE)
         case Effect.SOFT_BOUNCE:
             is_too_often = _count_soft(session, mail, at)
-            return _suppressed(session, mail, Reason.SOFT_BOUNCES) if is_too_often else None
+            return mails.suppress(session, mail, Reason.SOFT_BOUNCES) if is_too_often else None
         case Effect.BLOCK:
             said = f"{finding.verdict.status} {finding.verdict.explanation}".strip()
             pacing.slow(session, mail.app_id, {mail.to_domain: said}, at)
@@ -56,18 +56,6 @@ def _consequence(session: Session, mail: Mail, finding: Finding, at: dt.datetime
             raise AssertionError(finding.effect)
         case _ as never:
             assert_never(never)
-
-
-def _suppressed(session: Session, mail: Mail, reason: Reason) -> Reason:
-    suppression.add(
-        session,
-        mail.app_id,
-        mail.to_hash,
-        email=mail.to_email,
-        reason=reason,
-        source=f"email {mail.id}",
-    )
-    return reason
 
 
 # Two bounces of one address at once are counted one after the other, or both would see one less.

@@ -8,7 +8,6 @@ from app.feedback.findings import Finding
 from app.feedback.mails import Line, Mail
 from app.lifecycle import evidence
 from app.lifecycle.states import State
-from app.policy import suppression
 from app.policy.suppression import Reason
 
 
@@ -16,12 +15,4 @@ def record(session: Session, mail: Mail, finding: Finding, at: dt.datetime) -> R
     """Mark the mail, suppress its recipient in the app; return the reason."""
     evidence.learn(session, [mail.id], State.COMPLAINED)
     mails.note(session, mail, Line(type="complained", at=at, data=finding.data()))
-    suppression.add(
-        session,
-        mail.app_id,
-        mail.to_hash,
-        email=mail.to_email,
-        reason=Reason.COMPLAINT,
-        source=f"email {mail.id}",
-    )
-    return Reason.COMPLAINT
+    return mails.suppress(session, mail, Reason.COMPLAINT)

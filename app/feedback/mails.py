@@ -12,6 +12,8 @@ from app.lifecycle import events, unknowns
 from app.lifecycle.events import Delta, TimelineEvent
 from app.lifecycle.states import State
 from app.lifecycle.unknowns import Decision
+from app.policy import suppression
+from app.policy.suppression import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,15 @@ def find(session: Session, email_id: UUID) -> Mail | None:
         to_hash=bytes(row[8]),
         state=State(row[9]),
     )
+
+
+def suppress(session: Session, mail: Mail, reason: Reason) -> Reason:
+    """Suppress a mail's recipient in its app; return the reason."""
+    source = f"email {mail.id}"
+    suppression.add(
+        session, mail.app_id, mail.to_hash, email=mail.to_email, reason=reason, source=source
+    )
+    return reason
 
 
 def prove_sent(session: Session, mail: Mail) -> None:

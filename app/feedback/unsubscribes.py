@@ -6,7 +6,6 @@ from app.db.session import Session
 from app.feedback import mails
 from app.feedback.findings import Finding
 from app.feedback.mails import Line, Mail
-from app.policy import suppression
 from app.policy.suppression import Reason
 
 
@@ -17,12 +16,4 @@ def record(session: Session, mail: Mail, finding: Finding, at: dt.datetime) -> R
     # The marker of app/engagement/record: by link and by mail, a mail is unsubscribed from once.
     if mails.note(session, mail, Line(type="first_unsubscribed", at=at, data={"by": "mail"})):
         mails.count(session, mail, "unsubscribed")
-    suppression.add(
-        session,
-        mail.app_id,
-        mail.to_hash,
-        email=mail.to_email,
-        reason=Reason.UNSUBSCRIBE,
-        source=f"email {mail.id}",
-    )
-    return Reason.UNSUBSCRIBE
+    return mails.suppress(session, mail, Reason.UNSUBSCRIBE)
