@@ -26,15 +26,23 @@ Domain = Annotated[str, Field(min_length=1, max_length=253)]
 Quota = Annotated[int, Field(ge=1, le=1_000_000_000)] | None
 
 
+class SoftBounces(Given):
+    """After how many softly bounced mails in how many days an address is suppressed."""
+
+    limit: Annotated[int, Field(ge=1, le=1_000)]
+    days: Annotated[int, Field(ge=1, le=365)]
+
+
 class AppSettings(Given):
     """Settings of one app; null takes one away, and what is usual holds again.
 
-    `from_domains`: the only domains it may send from.
+    `from_domains`: the only domains it may send from. `soft_bounces`: usually 5 mails in 14 days.
     """
 
     attachments_most: Annotated[int, Field(ge=0, le=1_000)] | None = None
     attachments_total_bytes: Annotated[int, Field(ge=0, le=30_000_000)] | None = None
     from_domains: Annotated[tuple[Domain, ...], Field(max_length=100)] | None = None
+    soft_bounces: SoftBounces | None = None
 
 
 class NewApp(Given):
@@ -132,7 +140,7 @@ def _shown(session: Session, app_id: UUID) -> AppView:
 def change_app(call: Call, app_id: UUID, body: AppChange) -> AppView:
     """Change an app: suspend it, limit it, let it keep what it sent."""
     found = apps.get(call.session, app_id)
-    merged = found.settings | body.settings.said()
+    merged = found.settings | body.settings.model_dump(exclude_unset=True)
     settings = {name: value for name, value in merged.items() if value is not None}
     changed = dataclasses.replace(found, **body.said() | {"settings": settings})
     return AppView.model_validate(apps.update(call.session, changed, call.author))

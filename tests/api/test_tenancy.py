@@ -122,6 +122,17 @@ def test_an_app_is_limited_and_suspended(operator: Caller, born: dict):
     assert operator("PATCH", path, {"settings": {"anything": 1}}).status_code == 422
 
 
+def test_an_app_says_after_how_many_soft_bounces_it_stops(operator: Caller, born: dict):
+    path = f"/v1/apps/{born['id']}"
+    rule = {"limit": 3, "days": 7}
+    assert operator("PATCH", path, {"settings": {"soft_bounces": rule}}).json["settings"] == {
+        "soft_bounces": rule
+    }
+    for wrong in ({"limit": 0, "days": 7}, {"limit": 3}):
+        assert operator("PATCH", path, {"settings": {"soft_bounces": wrong}}).status_code == 422
+    assert operator("PATCH", path, {"settings": {"soft_bounces": None}}).json["settings"] == {}
+
+
 def test_an_empty_app_is_deleted(operator: Caller, born: dict):
     assert operator("DELETE", f"/v1/apps/{born['id']}").status_code == 204
     assert operator("GET", f"/v1/apps/{born['id']}").status_code == 404
