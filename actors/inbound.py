@@ -11,10 +11,20 @@ from uuid import UUID
 from actors import runtime
 from actors.declare import stage_actor, tick_actor
 from actors.waiting import patiently
+from app import metrics
 from app.campaigns import sequence
 from app.clock import utc_now
 from app.db.session import Session
-from app.feedback import bounces, complaints, findings, mails, messages, replies, unsubscribes
+from app.feedback import (
+    bounces,
+    complaints,
+    findings,
+    mails,
+    messages,
+    replies,
+    reports,
+    unsubscribes,
+)
 from app.feedback.findings import Effect, Finding
 from app.feedback.mails import Mail
 from app.feedback.messages import Inbound, Settled
@@ -39,6 +49,8 @@ _KINDS = {
     AnswerKind.AUTO_REPLY: "other",
 }
 _BOUNCED = {Effect.HARD_BOUNCE, Effect.SOFT_BOUNCE, Effect.BLOCK}
+_DELETED = "Its mail was deleted before."
+_UNPROVEN = "It proves no mail to be ours that it complains about: nobody is suppressed."
 _REPORTS = _BOUNCED | {Effect.DELIVERED, Effect.DELAYED}
 
 
@@ -47,24 +59,44 @@ def work_off(payload: InboundPayload) -> None:
     for message_id in payload.message_ids:
         done = patiently(partial(_work_off_one, message_id))
         if done:
+            metrics.INBOUND.labels(done["source"], done["effect"]).inc()
             logger().info(Event.INBOUND_PROCESSED, inbound_id=str(message_id), **done)
 
 
 def _work_off_one(message_id: UUID, session: Session) -> dict[str, Any]:
     with session.transaction():
         inbound = messages.take(session, message_id)
-        mail = mails.find(session, inbound.email_id) if inbound else None
-        if inbound is None or (mail and _is_too_early(mail, inbound)):
+        if inbound is None:
             return {}
         answer = read_answer(inbound.raw)
+        mail = _mail_of(session, inbound, answer)
         if mail is None:
-            messages.settle(session, inbound.id, _of_nobody(answer))
-            return {"effect": "nothing", "why": "the mail was deleted"}
+            why = _DELETED if inbound.email_id else _UNPROVEN
+            messages.settle(session, inbound.id, _of_nobody(answer, why))
+            return {"source": "mail", "effect": "nothing", "why": why}
+        if _is_too_early(mail, inbound):
+            return {}
         finding = findings.find(answer, _use_of(inbound, mail), mail.to_email)
         mails.prove_sent(session, mail)
         _apply(session, mail, finding, answer)
         messages.settle(session, inbound.id, _settled(answer, finding))
-        return {"email_id": str(mail.id), "effect": finding.effect, "rule": finding.verdict.rule}
+        return _told("mail", mail, finding)
+
+
+def _told(source: str, mail: Mail, finding: Finding) -> dict[str, Any]:
+    told = {"email_id": str(mail.id), "effect": finding.effect, "rule": finding.verdict.rule}
+    return {"source": source} | told
+
+
+def _mail_of(session: Session, inbound: Inbound, answer: Answer) -> Mail | None:
+    """Return the mail an answer is about: as its address says, or as a feedback report proves."""
+    if inbound.email_id is not None:
+        return mails.find(session, inbound.email_id)
+    coded = runtime.coded_domain()
+    mail = reports.find_mail(session, inbound.raw, answer, coded) if coded else None
+    if mail is not None:
+        messages.assign(session, inbound.id, mail)
+    return mail
 
 
 def _is_too_early(mail: Mail, inbound: Inbound) -> bool:
@@ -109,8 +141,8 @@ def _settled(answer: Answer, finding: Finding) -> Settled:
     return _summary(answer, finding.data(), is_ignored=finding.effect is Effect.NOTHING)
 
 
-def _of_nobody(answer: Answer) -> Settled:
-    return _summary(answer, {"remark": "Its mail was deleted before."}, is_ignored=True)
+def _of_nobody(answer: Answer, remark: str) -> Settled:
+    return _summary(answer, {"remark": remark}, is_ignored=True)
 
 
 def _summary(answer: Answer, found: dict[str, Any], *, is_ignored: bool) -> Settled:

@@ -90,6 +90,11 @@ class Settings(BaseSettings):
         description="Domain of return paths, reply and unsubscribe addresses (docs/inbound.md); "
         "empty: mail is sent with the account's own address and nothing comes back here.",
     )
+    inbound_complaints: str = Field(
+        "",
+        description="Address registered with feedback loops, such as fbl@bounces.example.com: "
+        "`mailqueue inbound` takes their reports there.",
+    )
     inbound_host: str = Field("127.0.0.1", description="Where `mailqueue inbound` listens.")
     inbound_port: int = Field(2525, description="SMTP port of `mailqueue inbound`.")
     inbound_max_bytes: int = Field(

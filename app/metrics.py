@@ -14,6 +14,7 @@ LATENESS_S = Histogram(
 MESSAGES_DEAD = Counter("mailqueue_messages_dead", "Dead-lettered messages.", ["queue"])
 MESSAGES_RETRIED = Counter("mailqueue_messages_retried", "Messages put on the ladder.", ["queue"])
 MESSAGE_S = Histogram("mailqueue_message_seconds", "Time in work of one message.", ["actor"])
+INBOUND = Counter("mailqueue_inbound", "What came back, worked off.", ["source", "effect"])
 HITS = Counter("mailqueue_hits", "Tracking hits accepted by this process.", ["kind"])
 HITS_UNSPOOLED = Counter("mailqueue_hits_unspooled", "Hits the local disk did not take.")
 HITS_DISCARDED = Counter("mailqueue_hits_discarded", "Spooled lines that are no hit.")

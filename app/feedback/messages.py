@@ -1,4 +1,4 @@
-"""Mails that came back, as rows: stored before the sender hears 250, worked off once.
+"""What came back, as rows: stored before its sender hears 250, worked off once.
 
 The row is the outbox: its job may be lost or come twice. `received` = to be worked off; the guard of
 every effect is the move out of it, in the same transaction.
@@ -12,6 +12,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from app.db.session import Session
+from app.feedback.mails import Mail
 from app.ids import new_id
 from app.lifecycle import copies
 from app.mail.verp import AddressUse, CodedAddress
@@ -28,12 +29,16 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One mail at one coded address whose MAC held. `return_path` is empty for the null path."""
+    """One mail at one address. `return_path` is empty for the null path.
+
+    `coded` is what the address says, its MAC held; None at the address of feedback loops, where the
+    report itself has to prove which mail it is about.
+    """
 
     recipient: str
-    coded: CodedAddress
     return_path: str
     raw: bytes
+    coded: CodedAddress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +46,7 @@ class Inbound:
     """A stored mail whose turn it is; `tries` is how often its job had to be published again."""
 
     id: UUID
-    email_id: UUID
+    email_id: UUID | None
     recipient: str
     tries: int
     raw: bytes
@@ -73,8 +78,8 @@ def store(session: Session, arrivals: Sequence[Arrival]) -> list[UUID]:
         for row_id, one in zip(ids, arrivals, strict=True):
             binds = {
                 "id": row_id,
-                "email": one.coded.email_id,
-                "kind": _KINDS[one.coded.use],
+                "email": one.coded.email_id if one.coded else None,
+                "kind": _KINDS[one.coded.use] if one.coded else "complaint",
                 "path": one.return_path,
                 "recipient": one.recipient,
             }
@@ -95,6 +100,15 @@ def take(session: Session, message_id: UUID) -> Inbound | None:
     if row is None:
         return None
     return Inbound(id=row[0], email_id=row[1], recipient=row[2], tries=row[3], raw=bytes(row[4]))
+
+
+_ASSIGN = "UPDATE inbound_messages SET email_id = %s, app_id = %s WHERE id = %s"
+
+
+def assign(session: Session, message_id: UUID, mail: Mail) -> None:
+    """Note which mail a report is about, once it has proved that."""
+    session.execute(_ASSIGN, (mail.id, mail.app_id, message_id))
+    copies.assign(session, message_id, mail.app_id)
 
 
 _SETTLE = """

@@ -1,7 +1,7 @@
 """What the inbound server says to each command: whose mail is taken, and when it is safe (RFC 5321).
 
-Only coded addresses whose MAC holds are taken; there is no way to another host, so nothing is
-relayed. 250 means committed in PostgreSQL: the job may get lost, the row is published again.
+Only coded addresses whose MAC holds are taken, and the address of feedback loops; there is no way
+to another host, so nothing is relayed. 250 means committed in PostgreSQL: the job may get lost, the row is published again.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from app.db.session import CONNECTION_LOST
 from app.errors import DependencyUnavailable, MailqueueError
 from app.feedback import messages
 from app.feedback.messages import Arrival
+from app.inbound.addresses import Addresses
 from app.inbound.rate import PeerRate
 from app.log import Event, logger
-from app.mail.verp import CodedDomain
 from app.privacy import masked
 from app.queueing.publisher import BatchPublisher
 
@@ -40,9 +40,9 @@ class Reception:
     """The handler of all connections of a process."""
 
     def __init__(
-        self, coded: CodedDomain, rate: PeerRate, dsn: str, publisher: BatchPublisher
+        self, addresses: Addresses, rate: PeerRate, dsn: str, publisher: BatchPublisher
     ) -> None:
-        self._coded = coded
+        self._addresses = addresses
         self._rate = rate
         self._dsn = dsn
         self._publisher = publisher
@@ -69,10 +69,10 @@ class Reception:
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Take a recipient whose address names a mail and was signed here."""
-        if not self._coded.is_ours(address):
+        """Take a recipient whose address names a mail and was signed here, or is for complaints."""
+        if not self._addresses.is_ours(address):
             return _NO_RELAY
-        if self._coded.read(address) is None:
+        if not self._addresses.takes(address):
             logger().info(
                 Event.INBOUND_REFUSED, peer=_peer(session), to=masked(address), why="no token"
             )
@@ -108,11 +108,7 @@ class Reception:
         content = envelope.original_content or b""
         raw = b"Return-Path: <%b>\r\n%b" % (sender.encode("utf-8", "replace"), content)
         named = dict.fromkeys(address.lower() for address in envelope.rcpt_tos)
-        return [
-            Arrival(recipient=address, coded=coded, return_path=sender, raw=raw)
-            for address in named
-            if (coded := self._coded.read(address)) is not None
-        ]
+        return [self._addresses.arrival(address, sender, raw) for address in named]
 
     def _keep(self, arrivals: Sequence[Arrival]) -> int:
         """Store, then publish the job; RabbitMQ away is no reason to refuse what is committed."""

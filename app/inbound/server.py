@@ -12,6 +12,7 @@ from aiosmtpd.smtp import SMTP
 
 from app.config import Settings
 from app.errors import ConfigurationInvalid, DependencyUnavailable
+from app.inbound.addresses import Addresses
 from app.inbound.rate import PeerRate
 from app.inbound.reception import Reception
 from app.log import Event, logger
@@ -62,8 +63,9 @@ class InboundServer:
         self.port = now.inbound_port
         self._now = now
         self._publisher = BatchPublisher(now.rabbitmq_url)
+        addresses = Addresses(coded=_coded(now), complaints=now.inbound_complaints.strip())
         self._reception = Reception(
-            _coded(now), PeerRate(now.inbound_per_minute), now.database_url, self._publisher
+            addresses, PeerRate(now.inbound_per_minute), now.database_url, self._publisher
         )
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None

@@ -12,14 +12,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from uuid import UUID
 
 from app.errors import ConfigurationInvalid
 
 _LOCAL = re.compile(r"(b|r|unsubscribe)\+([a-z2-7]{26})\.([a-z2-7]{16})", re.IGNORECASE | re.ASCII)
+_MESSAGE_ID = re.compile(r"([0-9a-f]{32})@[^\s@]{1,255}", re.IGNORECASE)
 _DOMAIN = re.compile(
     r"(?=.{1,190}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
 )
+_MOST_TRIED = 200
 _PURPOSE = b"mailqueue verp 1"
 
 
@@ -84,6 +87,15 @@ class CodedDomain:
         """Return what an address of the domain says; None when it says nothing that holds."""
         return read_coded_address(address, self.keys) if self.is_ours(address) else None
 
+    def first_in(self, text: str) -> CodedAddress | None:
+        """Return what the first address of the domain in a text says whose MAC holds, if any.
+
+        Of a text with very many such addresses only the first ones are looked at.
+        """
+        spelled = re.compile(rf"{_LOCAL.pattern}@{re.escape(self.domain)}(?![\w.-])", _LOCAL.flags)
+        said = (self.read(found[0]) for found in islice(spelled.finditer(text), _MOST_TRIED))
+        return next((coded for coded in said if coded is not None), None)
+
 
 def coded_domain(domain: str, keys: str) -> CodedDomain | None:
     """Return the domain as the settings name it, None without one; `keys` comma-separated.
@@ -104,15 +116,10 @@ def coded_domain(domain: str, keys: str) -> CodedDomain | None:
     return CodedDomain(domain=name, keys=parts)
 
 
-def return_path(email_id: UUID, key: bytes, domain: str) -> str:
-    """Return the envelope sender of one e-mail; 45 characters before the @."""
-    return coded_address(AddressUse.BOUNCE, email_id, key, domain)
-
-
-def read_return_path(address: str, keys: Sequence[bytes]) -> UUID | None:
-    """Return the e-mail a return path names, or None when no key has signed it."""
-    coded = read_coded_address(address, keys)
-    return coded.email_id if coded and coded.use is AddressUse.BOUNCE else None
+def named_by(message_id: str) -> UUID | None:
+    """Return the e-mail that a Message-ID of ours names; None for any other. Nothing is signed."""
+    found = _MESSAGE_ID.fullmatch(message_id.strip().removeprefix("<").removesuffix(">"))
+    return UUID(found[1]) if found else None
 
 
 def _mac(use: AddressUse, raw: bytes, key: bytes) -> str:

@@ -21,8 +21,9 @@ def report(to: str, status: str = "5.1.1", action: str = "failed", said: str = "
     ).encode()
 
 
-def complaint(to: str) -> bytes:
-    """A feedback report of type abuse (RFC 5965)."""
+def complaint(to: str, *fields: str) -> bytes:
+    """A feedback report of type abuse (RFC 5965); `fields` stand in the header it returns."""
+    original = "".join(f"{field}\r\n" for field in fields)
     return (
         "From: fbl@provider.example\r\nTo: sender@example.org\r\nSubject: FW: hello\r\n"
         "MIME-Version: 1.0\r\n"
@@ -32,7 +33,7 @@ def complaint(to: str) -> bytes:
         "Feedback-Type: abuse\r\nUser-Agent: Loop/1.0\r\nVersion: 1\r\n"
         f"Original-Rcpt-To: {to}\r\n\r\n"
         "--b\r\nContent-Type: message/rfc822\r\n\r\n"
-        f"From: sender@example.org\r\nTo: {to}\r\nSubject: hello\r\n\r\nHello\r\n--b--\r\n"
+        f"{original}From: sender@example.org\r\nTo: {to}\r\nSubject: hello\r\n\r\nHello\r\n--b--\r\n"
     ).encode()
 
 

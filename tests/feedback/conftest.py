@@ -123,7 +123,10 @@ def sequence(session: Session) -> Callable[..., Sequence]:
 def arrive(session: Session, coded: CodedDomain) -> Callable[..., UUID]:
     """Stores a mail at an address of an e-mail, as the server does; returns its id."""
 
-    def store(email_id: UUID, raw: bytes, use: AddressUse = AddressUse.BOUNCE) -> UUID:
+    def store(email_id: UUID | None, raw: bytes, use: AddressUse = AddressUse.BOUNCE) -> UUID:
+        if email_id is None:  # at the address of feedback loops
+            arrival = Arrival(recipient="fbl@in.example", return_path="", raw=raw)
+            return messages.store(session, [arrival])[0]
         arrival = Arrival(
             recipient=coded.address(use, email_id),
             coded=CodedAddress(use=use, email_id=email_id),

@@ -18,6 +18,7 @@ DOMAIN = "in.example"
 def listening(monkeypatch: pytest.MonkeyPatch, configured: Settings) -> Iterator[Settings]:
     del configured
     limits = {"MAX_BYTES": "65536", "PER_MINUTE": "40", "DOMAIN": DOMAIN, "PORT": "0"}
+    limits["COMPLAINTS"] = "fbl@reports.example"
     for name, value in limits.items():
         monkeypatch.setenv(f"MAILQUEUE_INBOUND_{name}", value)
     config.settings.cache_clear()

@@ -40,6 +40,13 @@ def test_a_mail_to_a_coded_address_is_stored_with_its_job(
         assert depths.ready("inbound") == 1
 
 
+def test_the_address_of_feedback_loops_is_taken(session, hand_over):
+    assert hand_over(RAW, "FBL@reports.example")[0] == 250
+
+    stored = session.execute("SELECT email_id, app_id, kind, recipient FROM inbound_messages")
+    assert stored.fetchall() == [(None, None, "complaint", "fbl@reports.example")]
+
+
 def test_two_addresses_in_one_transaction_are_two_mails(session, coded, hand_over):
     app_id = make_app(session).id
     ids = [make_email(session, app_id, status="sent") for _ in range(2)]
@@ -57,6 +64,7 @@ def test_two_addresses_in_one_transaction_are_two_mails(session, coded, hand_ove
         ("postmaster@in.example", b"No such address"),
         (f"b+{'a' * 26}.{'b' * 16}@in.example", b"No such address"),
         ("b+x@in.example", b"No such address"),
+        ("other@reports.example", b"relays no mail"),
     ],
 )
 def test_every_other_address_is_refused(session, hand_over, address, says):
