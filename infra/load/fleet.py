@@ -21,8 +21,8 @@ from app.queueing.payloads import TickPayload
 from app.queueing.publisher import BatchPublisher
 from app.queueing.steps import ASSEMBLE, SCHEDULE, SEND
 from app.ticker import leadership
-from infra.load import programs
 from infra.load.running import Child, running, wait_for
+from infra.local import programs
 
 _MAIL_QUEUES = (*SCHEDULE.queues, *ASSEMBLE.queues, *SEND.queues)
 _ENV = {"MAILQUEUE_LOG_LEVEL": "warning", "MAILQUEUE_GLOBAL_PER_MINUTE": "10000000"}

@@ -1,8 +1,6 @@
-"""The peers' Node programs: installed privately from the lock file, run beside our services."""
+"""The peers' Node programs, run beside our services."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +13,9 @@ from psycopg import sql
 from app.config import settings
 from app.db.session import Session
 from infra.load.running import Child, running, wait_for_line
-from infra.local.places import LOCAL, held
-from infra.local.terminal import say
+from infra.local import npm
 
 SOURCE = Path(__file__).parent / "peers"
-_FOLDER = LOCAL / "peers"
 _DATABASE = "mailqueue_bench_peer"
 
 
@@ -52,32 +48,8 @@ class Peers:
 
 def installed() -> Peers | None:
     """Install the peers when that is possible; None, and a word why, when it is not."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        say("node or npm is not on PATH: the peers' column stays empty")
-        return None
-    with held(LOCAL / "peers.lock"):
-        if not _install():
-            return None
-    return Peers(folder=_FOLDER, database_url=_database())
-
-
-def _install() -> bool:
-    """Copy the programs and bring node_modules to the lock file's state."""
-    lock = (SOURCE / "package-lock.json").read_bytes()
-    stamp = _FOLDER / "installed-lock.json"
-    _FOLDER.mkdir(parents=True, exist_ok=True)
-    for path in SOURCE.iterdir():
-        shutil.copy(path, _FOLDER / path.name)
-    if stamp.exists() and stamp.read_bytes() == lock:
-        return True
-    say("npm installs the peers into .local/peers")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run(command, cwd=_FOLDER, capture_output=True, text=True, check=False)
-    if done.returncode:
-        say(f"npm could not install the peers: {done.stderr.strip()[-300:]}")
-        return False
-    stamp.write_bytes(lock)
-    return True
+    folder = npm.install(SOURCE, "peers")
+    return None if folder is None else Peers(folder=folder, database_url=_database())
 
 
 def _database() -> str:

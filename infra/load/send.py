@@ -12,12 +12,13 @@ from pathlib import Path
 
 from app.config import settings
 from app.db.session import connect
-from infra.load import bull, letters, programs, sinks, tenant
+from infra.load import bull, letters, sinks, tenant
 from infra.load.figures import Direction, Figure, Goal
 from infra.load.round import Round, send_campaign
 from infra.load.sinks import Sink
 from infra.load.stand import Measured, Stand, median
 from infra.load.usage import Spent
+from infra.local import programs
 
 _AT_LEAST_12 = Goal(direction=Direction.AT_LEAST, limit=12, is_ratio=True)
 _AT_LEAST_18 = Goal(direction=Direction.AT_LEAST, limit=18, is_ratio=True)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from infra.load import programs
 from infra.load.running import running, wait_for_port
+from infra.local import programs
 from infra.local.ports import free_port
 
 _COUNTED = re.compile(rb"mesg=(\d+)")

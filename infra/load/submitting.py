@@ -14,8 +14,9 @@ from app.config import settings
 from app.db.session import Session
 from app.errors import DependencyUnavailable
 from app.tenancy import api_keys, queues
-from infra.load import fleet, letters, programs, tenant
+from infra.load import fleet, letters, tenant
 from infra.load.running import running, wait_for_port
+from infra.local import programs
 from infra.local.ports import free_port
 
 EMAILS, BATCH = "/v1/emails", "/v1/emails/batch"

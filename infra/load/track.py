@@ -16,7 +16,7 @@ from app.cli.processes import dramatiq_command
 from app.config import settings
 from app.db.session import Session, connect
 from app.queueing.steps import EVENTS
-from infra.load import bull, fleet, programs, sinks, wrk
+from infra.load import bull, fleet, sinks, wrk
 from infra.load.agreement import require_all
 from infra.load.figures import Direction, Figure, Goal
 from infra.load.node import Peers
@@ -25,6 +25,7 @@ from infra.load.running import Child, first_words, running, wait_for_line, wait_
 from infra.load.stand import Measured, Stand
 from infra.load.usage import Meter, Spent
 from infra.load.wrk import Answered, Load
+from infra.local import programs
 from infra.local.ports import free_port
 
 _RATE = Goal(direction=Direction.AT_LEAST, limit=5_000)

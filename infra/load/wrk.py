@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.errors import DependencyUnavailable, LedgerOff
-from infra.load import programs
+from infra.local import programs
 
 _SCRIPT = """\
 local targets = {}

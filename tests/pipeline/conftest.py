@@ -13,8 +13,10 @@ from uuid import UUID
 
 import pytest
 
+from app import config
 from app.config import Settings
 from app.db.session import Session
+from app.inbound.server import InboundServer
 from app.inbox import Inbox
 from tests.factories import (
     default_queue,
@@ -24,11 +26,30 @@ from tests.factories import (
 )
 
 ROOT = Path(__file__).parents[2]
+DOMAIN = "in.example"
 
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Iterator[Inbox]:
     with Inbox(tmp_path / "inbox") as running:
+        yield running
+
+
+@pytest.fixture
+def listening(monkeypatch: pytest.MonkeyPatch, configured: Settings) -> Iterator[Settings]:
+    """The process's settings with an inbound domain, on any port."""
+    del configured
+    monkeypatch.setenv("MAILQUEUE_INBOUND_DOMAIN", DOMAIN)
+    monkeypatch.setenv("MAILQUEUE_INBOUND_PORT", "0")
+    monkeypatch.setenv("MAILQUEUE_INBOUND_PER_MINUTE", "1000000")
+    config.settings.cache_clear()
+    yield config.settings()
+    config.settings.cache_clear()
+
+
+@pytest.fixture
+def server(listening: Settings) -> Iterator[InboundServer]:
+    with InboundServer(listening) as running:
         yield running
 
 

@@ -7,10 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import psycopg
-import pytest
 
-from app import config
-from app.inbound.server import InboundServer
 from app.mail import verp
 from app.mail.verp import AddressUse
 from tests.factories import (
@@ -21,26 +18,9 @@ from tests.factories import (
     make_step,
 )
 from tests.feedback.answers import report
+from tests.pipeline.conftest import DOMAIN
 
-DOMAIN = "in.example"
 BURST = int(os.environ.get("MAILQUEUE_TEST_BOUNCES", "500"))
-
-
-@pytest.fixture
-def listening(monkeypatch, configured):
-    del configured
-    monkeypatch.setenv("MAILQUEUE_INBOUND_DOMAIN", DOMAIN)
-    monkeypatch.setenv("MAILQUEUE_INBOUND_PORT", "0")
-    monkeypatch.setenv("MAILQUEUE_INBOUND_PER_MINUTE", "1000000")
-    config.settings.cache_clear()
-    yield config.settings()
-    config.settings.cache_clear()
-
-
-@pytest.fixture
-def server(listening):
-    with InboundServer(listening) as running:
-        yield running
 
 
 def mail_to(server, recipient, raw):

@@ -21,6 +21,7 @@ from app.webhooks.deliveries import Choice, DeliveryStatus
 from app.webhooks.endpoints import EndpointStatus
 from app.webhooks.events import Event
 from tests import factories
+from tests.peers.node_programs import node
 from tests.webhooks.conftest import REACH, Told
 
 
@@ -89,6 +90,16 @@ def test_the_reference_library_verifies_the_signature(told: Told) -> None:
     first = told.receiver.got[0]
     payload = Webhook(told.secret).verify(first.body, first.headers)
     assert payload["type"] == "processing"
+
+
+def test_the_reference_library_of_npm_verifies_the_signature(told: Told) -> None:
+    send(told)
+    told.pass_on()
+    first = told.receiver.got[0]
+    given = {"secret": told.secret, "body": first.body.decode(), "headers": first.headers}
+    assert json.loads(node("verify.mjs", given))["type"] == "processing"
+    forged = given | {"body": given["body"].replace("processing", "delivered")}
+    assert node("verify.mjs", forged) == "WebhookVerificationError"
 
 
 def test_the_seeds_signature_is_over_timestamp_and_payload(told: Told) -> None:

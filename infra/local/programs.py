@@ -1,7 +1,7 @@
-"""The foreign programs of the benchmark: smtp-sink and smtp-source (postfix), wrk, node.
+"""Foreign programs: what benchmarks measure against, and the mail servers the tests talk to.
 
 Taken from the machine, otherwise from Debian packages unpacked beside the local stack's; what
-cannot be had is absent, and the tables say so.
+cannot be had is absent, and tables and skipped tests say so.
 """
 
 import os
@@ -18,13 +18,19 @@ from infra.local import debian
 from infra.local.terminal import say
 
 # Each program's package; then the libraries of Debian 12 that a bare system may lack.
+_POSTFIX = ("postfix", "libicu72", "libnsl2", "libtirpc3", "libdb5.3")
 _PACKAGES = {
-    "smtp-sink": ("postfix", "libicu72", "libnsl2", "libtirpc3", "libdb5.3"),
-    "smtp-source": ("postfix", "libicu72", "libnsl2", "libtirpc3", "libdb5.3"),
+    "smtp-sink": _POSTFIX,
+    "smtp-source": _POSTFIX,
+    "postfix": _POSTFIX,
+    "dovecot": ("dovecot-core", "dovecot-imapd", "liblua5.4-0", "libsodium23", "libunwind8"),
+    "swaks": ("swaks",),
     "wrk": ("wrk", "libluajit-5.1-2", "libluajit-5.1-common"),
 }
+# Where these packages keep libraries that the loader does not look for by itself.
+_LIBRARIES = ("usr/lib/postfix", "usr/lib/dovecot")
 _SYSTEM_FOLDERS = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
-_HELP = "usage"
+_NO_LIBRARY = 127  # the exit code of the loader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,11 @@ class Program:
     def command(self, *words: object) -> list[str]:
         """Return the words that start it."""
         return [self.path, *(str(word) for word in words)]
+
+    @property
+    def root(self) -> Path:
+        """The folder its package lies in: `/`, or where packages were unpacked."""
+        return Path(self.path).resolve().parents[2]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -63,15 +74,15 @@ def find(name: str) -> Program | None:
 def _unpacked(name: str, packages: Sequence[str]) -> Program:
     root = debian.unpack(packages)
     folder = next(root / f for f in ("usr/sbin", "usr/bin") if (root / f / name).exists())
-    libraries = f"{root}/usr/lib/postfix:{debian.library_path()}"
-    return Program(path=str(Path(folder) / name), env={"LD_LIBRARY_PATH": libraries})
+    libraries = [*(f"{root}/{one}" for one in _LIBRARIES), debian.library_path()]
+    return Program(path=str(Path(folder) / name), env={"LD_LIBRARY_PATH": ":".join(libraries)})
 
 
 def _loads(program: Program) -> bool:
-    """Tell whether its shared libraries are there: without arguments it says how it is used."""
-    command, env = program.command(), program.environment
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    return _HELP in (done.stdout + done.stderr).lower()
+    """Tell whether its shared libraries are there; not every program knows its version."""
+    command, env = program.command("--version"), program.environment
+    done = subprocess.run(command, env=env, capture_output=True, check=False)
+    return done.returncode != _NO_LIBRARY
 
 
 def python(module: str, *words: object) -> list[str]:
