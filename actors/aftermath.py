@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from actors.content import Letter
-from actors.simulated import Rehearsed, follow
+from actors.simulated import Rehearsed, delta_of, follow
 from app.campaigns import sequence
 from app.clock import utc_now
 from app.config import settings
 from app.db.session import Session
-from app.lifecycle import attempts, copies
+from app.lifecycle import attempts, copies, events
 from app.lifecycle.attempts import Outcome
 from app.lifecycle.states import State
 from app.mail.headers import date_value
-from app.policy import suppression
+from app.policy import pacing, suppression
 from app.privacy import address_hash
 from app.queueing import dead_letters
 from app.queueing.payloads import AssembledMail, SendPayload
 from app.sending import letters
-from app.sending.outcome import Claimed, is_exhausted, is_hard_bounce
+from app.sending.outcome import Claimed, block_of, is_exhausted, is_hard_bounce
 from app.smtp.transaction import Attempt
 
 
@@ -35,24 +35,31 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aftermath:
-    """Mails whose recipients do not exist, and mails that get a dead letter.
+    """Mails whose recipients do not exist, mails refused for another reason, dead letters to be.
 
+    `blocked` are refusals for a policy, `blamed` those of them that are about the sender.
     `copies` are (id, bytes) of mails that an app keeps, `rehearsed` what was only simulated.
     """
 
     bounced: tuple[AssembledMail, ...] = ()
+    blocked: tuple[Done, ...] = ()
+    blamed: frozenset[UUID] = frozenset()
     exhausted: tuple[Done, ...] = ()
     rehearsed: tuple[Rehearsed, ...] = ()
     copies: tuple[tuple[UUID, bytes], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.bounced or self.exhausted or self.rehearsed or self.copies)
+        answers = self.bounced or self.blocked or self.exhausted
+        return bool(answers or self.rehearsed or self.copies)
 
 
 def of(done: Sequence[Done], letter: Letter) -> Aftermath:
     """Return what follows from a micro-batch that a server answered."""
+    signs = [(one, block_of(one.result, one.mail.to)) for one in done]
     return Aftermath(
         bounced=tuple(one.mail for one in done if is_hard_bounce(one.result)),
+        blocked=tuple(one for one, sign in signs if sign is not None),
+        blamed=frozenset(one.mail.email_id for one, sign in signs if sign),
         exhausted=tuple(one for one in done if is_exhausted(one.result, one.outcome)),
         copies=copies_of(done, letter),
     )
@@ -77,11 +84,29 @@ def record(
         moved = attempts.record(session, outcomes, payload.chunk_id)
         follow(session, payload, [one for one in after.rehearsed if one.email_id in moved])
         copies.keep(session, payload.app_id, after.copies)
+        _hold_against(session, payload, after, moved)
         for mail in after.bounced:
             suppress_bounced(session, payload.app_id, mail)
         for one in after.exhausted:
             letter = letters.of_mail(payload, one.mail, one.outcome, one.held.attempt, utc_now())
             dead_letters.enter(session, letter)
+
+
+def _hold_against(
+    session: Session, payload: SendPayload, after: Aftermath, moved: set[UUID]
+) -> None:
+    """Count refusals against the sender, and slow the domains that block its mail."""
+    refused = sum(mail.email_id in moved for mail in after.bounced)
+    blamed = len(after.blamed & moved)
+    deltas = [delta_of(payload, "refused", refused), delta_of(payload, "blocked", blamed)]
+    events.count(session, (delta for delta in deltas if delta.n))
+    replies = {
+        one.mail.domain: f"{one.result.code} {one.result.text}"
+        for one in after.blocked
+        if one.mail.email_id in moved
+    }
+    if replies:
+        pacing.slow(session, payload.app_id, replies, utc_now())
 
 
 def suppress_bounced(session: Session, app_id: UUID, mail: AssembledMail) -> None:

@@ -12,6 +12,7 @@ from actors.delivery import Delivery
 from actors.simulated import Rehearsed
 from app.clock import utc_now
 from app.ids import new_ids
+from app.lifecycle.states import State
 from app.queueing.payloads import AssembledMail
 from app.sending import simulation
 from app.sending.outcome import Claimed, decide, poisoned
@@ -40,7 +41,8 @@ class Rehearsal(Delivery):
             self._pending.append(outcome)
             self.tally[outcome.kind] += 1
             done.append(Done(mail=mail, held=claimed, result=play.attempt, outcome=outcome))
-            rehearsed.append(self._rehearsed(mail.email_id, play))
+            is_sent = outcome.target is State.SENT
+            rehearsed.append(self._rehearsed(mail.email_id, play, is_sent))
         self._after = Aftermath(
             rehearsed=tuple(rehearsed), copies=aftermath.copies_of(done, self._letter)
         )
@@ -53,10 +55,13 @@ class Rehearsal(Delivery):
             return Play(attempt=_refused(prepared))
         return simulation.play(mail.to, held.attempt)
 
-    def _rehearsed(self, email_id: UUID, play: Play) -> Rehearsed:
+    def _rehearsed(self, email_id: UUID, play: Play, is_sent: bool) -> Rehearsed:  # noqa: FBT001 - a fact
         links = self._letter.compiled.links
         return Rehearsed(
-            email_id=email_id, evidence=play.evidence, link=links[0] if links else None
+            email_id=email_id,
+            is_sent=is_sent,
+            evidence=play.evidence,
+            link=links[0] if links else None,
         )
 
 

@@ -1,7 +1,8 @@
 """What follows a simulated mail, in the transaction that records its outcome.
 
 Nobody real is behind it: nothing is suppressed, no sequence stops. Its attempts are counted once
-more as `simulated`, so that limits rebuilt from counts leave them out.
+more as `simulated`, so that limits rebuilt from counts leave them out, and what they came to as
+`simulated_sent` and so on, so that no sender is judged by it.
 """
 
 import uuid
@@ -31,6 +32,7 @@ class Rehearsed:
     """A simulated mail whose attempt counts, and what is learnt of it; `link` = the first one."""
 
     email_id: UUID
+    is_sent: bool
     evidence: tuple[Evidence, ...]
     link: tuple[int, str] | None
 
@@ -39,24 +41,28 @@ def follow(session: Session, payload: SendPayload, mails: Sequence[Rehearsed]) -
     """Let happen what the recipients wished for. Call it with mails whose outcome was recorded."""
     if not mails:
         return
-    events.count(session, [_delta(payload, len(mails))])
+    sent = sum(mail.is_sent for mail in mails)
+    counts = [delta_of(payload, "simulated", len(mails)), delta_of(payload, "simulated_sent", sent)]
     for kind, state in _STATES.items():
         ids = [mail.email_id for mail in mails if kind in mail.evidence]
         moved = evidence.learn(session, ids, state)
+        counts.append(delta_of(payload, f"simulated_{state}", len(moved)))
         events.append(session, [_event(payload, one, state) for one in ids if one in moved])
+    events.count(session, (delta for delta in counts if delta.n))
     hits = [_hit(mail, kind) for mail in mails for kind in mail.evidence if kind not in _STATES]
     if hits:
         rehearse(session, hits)
 
 
-def _delta(payload: SendPayload, n: int) -> Delta:
+def delta_of(payload: SendPayload, kind: str, n: int) -> Delta:
+    """Return `n` more of `kind` along the dimensions of a chunk."""
     return Delta(
         app_id=payload.app_id,
         queue_id=payload.queue_id,
         campaign_id=payload.campaign_id,
         step_id=payload.step_id,
         account_id=payload.account_id,
-        kind="simulated",
+        kind=kind,
         n=n,
     )
 

@@ -1,7 +1,8 @@
 """What a delivery report does: a mail bounced, was delayed, or arrived.
 
-Hard suppresses at once, soft after n mails in d days (`apps.settings["soft_bounces"]`), a block
-slows the recipient's domain and suppresses nobody.
+Hard suppresses at once, soft after n mails in d days (`apps.settings["soft_bounces"]`). A block
+suppresses nobody: it slows the recipient's domain, and where it is about the sender it counts
+against its account (app/policy/reputation).
 """
 
 import datetime as dt
@@ -29,13 +30,15 @@ def record(session: Session, mail: Mail, finding: Finding, at: dt.datetime) -> R
             mails.note(session, mail, Line(type="delayed", at=at, data=finding.data()))
             return None
         case _:
-            _move(session, mail, finding, at, State.BOUNCED)
+            is_new = _move(session, mail, finding, at, State.BOUNCED)
+            if is_new and finding.effect is Effect.BLOCK and finding.verdict.sender_sign:
+                mails.count(session, mail, "blocked")
             return _consequence(session, mail, finding, at)
 
 
-def _move(session: Session, mail: Mail, finding: Finding, at: dt.datetime, target: State) -> None:
+def _move(session: Session, mail: Mail, finding: Finding, at: dt.datetime, target: State) -> bool:
     evidence.learn(session, [mail.id], target)
-    mails.note(session, mail, Line(type=str(target), at=at, data=finding.data()))
+    return mails.note(session, mail, Line(type=str(target), at=at, data=finding.data()))
 
 
 def _consequence(session: Session, mail: Mail, finding: Finding, at: dt.datetime) -> Reason | None:

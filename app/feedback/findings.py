@@ -48,7 +48,8 @@ class Finding:
             "rule": self.verdict.rule,
             "explanation": self.verdict.explanation,
         }
-        return found | ({"remark": self.remark} if self.remark else {})
+        more = {"remark": self.remark, "sender_sign": self.verdict.sender_sign}
+        return found | {name: value for name, value in more.items() if value}
 
 
 _BY_CLASS = {

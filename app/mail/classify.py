@@ -5,11 +5,11 @@ decide nothing. The remote server's words count more than the status the reporti
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.mail.dsn import Action
 from app.mail.reply import EnhancedStatus, Severity
-from app.mail.rules import RULES, BounceClass, Rule
+from app.mail.rules import RULES, SENDER_SIGNS, BounceClass, Rule, SenderSign
 from app.mail.status import meaning, status_in
 
 _LONGEST = 3_000
@@ -58,13 +58,17 @@ _UNDECIDED = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What an answer says about one recipient, and the rule that decided."""
+    """What an answer says about one recipient, and the rule that decided.
+
+    `sender_sign`: by what a block is about the sender, not about this one mail; "" = it is not.
+    """
 
     address: str
     class_: BounceClass
     status: str
     rule: str
     explanation: str
+    sender_sign: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,8 @@ def classify(evidence: Evidence) -> Verdict:
             facts, rule = wider, other
     explained = f"{rule.why} {_quoted(facts, rule)}".strip()
     status = _shown_status(evidence.status, facts.status)
-    return _verdict(evidence, rule.class_, rule.id, explained, status=status)
+    verdict = _verdict(evidence, rule.class_, rule.id, explained, status=status)
+    return replace(verdict, sender_sign=_sender_sign(rule, facts))
 
 
 def _verdict(
@@ -179,6 +184,21 @@ def _matches(rule: Rule, facts: _Facts) -> bool:
     if rule.unless is not None and rule.unless.search(facts.text):
         return False
     return rule.id not in _ABOUT_A_HOST or _is_about_recipient(facts)
+
+
+def _sender_sign(rule: Rule, facts: _Facts) -> str:
+    """Return the id of the first sign that a block is about the sender; "" without one."""
+    if rule.class_ is not BounceClass.BLOCK:
+        return ""
+    return next((sign.id for sign in SENDER_SIGNS if _shows(sign, rule, facts)), "")
+
+
+def _shows(sign: SenderSign, rule: Rule, facts: _Facts) -> bool:
+    return (
+        rule.id in sign.rules
+        or bool(sign.statuses & _names(facts.status))
+        or bool(sign.text and sign.text.search(facts.text))
+    )
 
 
 def _names(status: EnhancedStatus | None) -> set[str]:

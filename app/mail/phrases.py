@@ -182,6 +182,21 @@ REFUSED = _any(
     r"(?:message|mail|content|e-?mail)(?: \S{1,30}){0,3} (?:filter|scanner)|filtered|"
     r"message (?:was |has been |is )*(?:discarded|quarantined|blocked)|high(?:ly)? probability|score",
 )
+# Which refusals are about the sender: its host, its reputation, its proofs, its pace.
+SENDER_LISTED = _any(
+    r"black-?\s?list|block-?\s?list|\brbl|dnsbl|spamhaus|spamcop|\bsorbs|barracuda|senderbase|senderscore|"
+    r"reputation|open (?:proxy|relay)|dynamic ip|banned send(?:er|ing)|\((?:cnt|con|dyn|rly):[a-z]{1,3}\d?\)",
+    r"(?:your|sending|sender'?s?|client|source|originating|connecting) (?:\S{1,20} )?(?:ip|host|server|network|"
+    r"mta)\b|\bips?(?: address\S{0,2})?(?: \S{1,60}){0,3}? (?:is|was|are|been|has|temporarily)? ?(?:blocked|"
+    r"banned|listed|rejected|refused|denied)",
+)
+SENDER_UNPROVEN = _any(
+    r"\bspf\b|\bdkim|dmarc|reverse (?:dns|lookup|name)|\brdns|ptr record|unauthenticated (?:e-?mail|sender)"
+)
+SENDER_TOO_FAST = _any(
+    r"unusual (?:rate|volume|amount|number)|too many (?:connections|messages from|spam|bounces)|"
+    r"(?:sending|message|mail) (?:rate|limit|quota)|rate.?limit|throttl|too (?:fast|frequent)"
+)
 # Holds where nothing says "refused": used as the exception to a refusal.
 NO_REFUSAL = re.compile(rf"\A(?!.*(?:{REFUSED.pattern}))", re.DOTALL)
 CONTENT = _any(

@@ -43,6 +43,19 @@ class Rule:
     is_transient: bool | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderSign:
+    """What shows that a block is about who sends, not about this mail: its address, host or rate.
+
+    Any of the given conditions is enough: `text`, `statuses`, the `rules` that decided.
+    """
+
+    id: str
+    text: re.Pattern[str] | None = None
+    statuses: frozenset[str] = frozenset()
+    rules: frozenset[str] = frozenset()
+
+
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
@@ -241,4 +254,16 @@ RULES: tuple[Rule, ...] = (
         class_=_SOFT,
         why="It did not arrive, and the notice does not say why.",
     ),
+)
+
+# RFC 7372 and 8601 and the IANA registry: 5.7.20-5.7.29 are SPF, DKIM, reverse DNS and mail floods.
+SENDER_SIGNS: tuple[SenderSign, ...] = (
+    SenderSign(id="sender.refused", rules=_set("text.sender-refused status.sender-refused")),
+    SenderSign(
+        id="sender.unproven",
+        text=phrases.SENDER_UNPROVEN,
+        statuses=_set("5.7.20 5.7.21 5.7.22 5.7.23 5.7.24 5.7.25 5.7.26 5.7.27 5.7.29"),
+    ),
+    SenderSign(id="sender.listed", text=phrases.SENDER_LISTED),
+    SenderSign(id="sender.too-fast", text=phrases.SENDER_TOO_FAST, statuses=_set("5.7.28 4.7.28")),
 )

@@ -13,7 +13,9 @@ from uuid import UUID
 
 from app.lifecycle.attempts import Outcome
 from app.lifecycle.states import State
+from app.mail.classify import Evidence, classify
 from app.mail.retry_hint import retry_hint_s
+from app.mail.rules import BounceClass
 from app.policy.throttle import is_throttling
 from app.sending.route import RetryPolicy
 from app.smtp.connection import Stage
@@ -78,6 +80,19 @@ def is_hard_bounce(attempt: Attempt) -> bool:
     if attempt.verdict is not Verdict.REFUSED or attempt.stage not in {Stage.RCPT, Stage.DOT}:
         return False
     return bool(_HARD.search(attempt.text) or _DISABLED.search(attempt.text))
+
+
+def block_of(attempt: Attempt, to_email: str) -> str | None:
+    """Return by what sign a refusal is about the sender ("" = it is about the mail or a policy).
+
+    None: the attempt was not refused, or because of the recipient.
+    """
+    if attempt.verdict is not Verdict.REFUSED or attempt.stage is Stage.LOCAL:
+        return None
+    if is_hard_bounce(attempt):
+        return None
+    found = classify(Evidence(address=to_email, diagnostic=f"{attempt.code} {attempt.text}"))
+    return found.sender_sign if found.class_ is BounceClass.BLOCK else None
 
 
 def is_exhausted(attempt: Attempt, outcome: Outcome) -> bool:

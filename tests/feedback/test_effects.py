@@ -13,6 +13,7 @@ from tests.feedback.answers import complaint, report, written
 from tests.feedback.conftest import TO
 
 SPAM = report(TO, "5.7.1", said="554 5.7.1 rejected as spam")
+LISTED = report(TO, "5.7.1", said="550 5.7.1 Client host blocked using Spamhaus")
 FULL = report(TO, "5.2.2", said="552 5.2.2 mailbox full")
 
 
@@ -93,6 +94,14 @@ def test_a_block_slows_the_domain_and_suppresses_nobody(sequence, come_back):
     assert lead.enrolment_status == "active"
     paced = "SELECT per_minute FROM domain_pacing WHERE app_id = %s AND domain = 'example.com'"
     assert lead.value(paced, lead.app_id) == 60
+
+
+@pytest.mark.parametrize(("raw", "counts"), [(SPAM, 0), (LISTED, 1)])
+def test_only_a_block_of_the_sender_counts_against_its_account(sequence, come_back, raw, counts):
+    lead = sequence()
+    come_back(lead.first, raw, raw)
+
+    assert (lead.counted("blocked"), lead.suppressed_for) == (counts, None)
 
 
 def test_a_complaint_suppresses_at_once(sequence, come_back):

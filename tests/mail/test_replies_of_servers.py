@@ -140,3 +140,29 @@ def test_a_reply_has_its_class(class_, reply):
     verdict = classify(evidence)
 
     assert verdict.class_ == class_, verdict.rule
+
+
+SENDERS = (
+    ("sender.listed", "550 5.7.606 Access denied, banned sending IP [1.2.3.4]"),
+    ("sender.listed", "550 5.7.511 Access denied, banned sender[1.2.3.4]."),
+    ("sender.listed", "550 5.7.1 Client host [1.2.3.4] blocked using Spamhaus."),
+    ("sender.listed", "521 5.2.1 :  (CON:B1)  https://postmaster.aol.com/error-codes#554conb1"),
+    ("sender.listed", "554 5.7.1 Poor reputation of your sending server"),
+    ("sender.unproven", "550 5.7.26 This mail has been blocked: the sender is unauthenticated."),
+    ("sender.unproven", "550 5.7.25 Client host rejected: cannot find your hostname"),
+    ("sender.too-fast", "550 5.7.28 an unusual rate of mail comes from you"),
+    ("sender.refused", "550 5.1.8 <us@our.example>: Sender address rejected: Domain not found"),
+    ("", "554 rejected due to spam content"),
+    ("", "550 5.7.1 Message rejected due to content restrictions"),
+    ("", "550 5.7.1 Unable to relay"),
+    ("", "550 Message contains a virus"),
+    ("", "550 5.1.1 user unknown; see our block list policy"),
+    ("", "452 4.2.2 mailbox full, rate limit"),
+)
+
+
+@pytest.mark.parametrize(("sign", "reply"), SENDERS)
+def test_a_block_says_whether_it_is_about_the_sender(sign, reply):
+    verdict = classify(Evidence(address="a@b.example", diagnostic=reply))
+
+    assert verdict.sender_sign == sign, verdict.rule

@@ -9,6 +9,7 @@ from app.ids import new_id
 from app.lifecycle.states import State
 from app.sending.outcome import (
     Claimed,
+    block_of,
     decide,
     is_exhausted,
     is_hard_bounce,
@@ -105,6 +106,21 @@ def test_an_address_that_does_not_exist_is_a_hard_bounce(status: str) -> None:
 )
 def test_policy_full_boxes_and_our_own_faults_suppress_nobody(attempt: Attempt) -> None:
     assert not is_hard_bounce(attempt)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "sign"),
+    [
+        (reply(Verdict.REFUSED, 550, "5.7.1 blocked using Spamhaus", Stage.MAIL), "sender.listed"),
+        (reply(Verdict.REFUSED, 554, "5.7.1 message refused by policy"), ""),
+        (reply(Verdict.REFUSED, 550, "5.1.1 no such user", Stage.RCPT), None),
+        (reply(Verdict.REFUSED, 552, "5.2.2 mailbox full", Stage.RCPT), None),
+        (reply(Verdict.DEFERRED, 451, "4.7.1 blocked using Spamhaus"), None),
+        (reply(Verdict.REFUSED, 0, "5.7.1 policy", Stage.LOCAL), None),
+    ],
+)
+def test_a_refusal_for_the_sender_is_told_from_one_for_the_mail(attempt, sign) -> None:
+    assert block_of(attempt, "ana@example.com") == sign
 
 
 def test_a_disabled_mailbox_is_a_hard_bounce() -> None:
