@@ -57,8 +57,8 @@ def _send(payload: SendPayload) -> None:
         reason = "sending is quarantined: mailqueue epoch show"
         delivery.hold_back(payload.mails, utc_now() + _PAUSED_FOR, reason)
         return
-    if not route.is_open:
-        reason = "the account, its queue or its app is paused"
+    if not route.is_open or route.held_for:
+        reason = route.held_for or "the account, its queue or its app is paused"
         delivery.hold_back(payload.mails, utc_now() + _PAUSED_FOR, reason)
         return
     if content.is_simulated:

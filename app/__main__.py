@@ -41,6 +41,10 @@ _COMMANDS = {
         target="app.cli.limits:limits",
         summary="How fast mail may go: show, set app|queue|account|domain.",
     ),
+    "reputation": Entry(
+        target="app.cli.reputation:reputation",
+        summary="How senders stand: show, release what is held.",
+    ),
     "template": Entry(
         target="app.cli.templates:template", summary="Templates: save, check, list, show."
     ),

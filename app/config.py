@@ -123,6 +123,26 @@ class Settings(BaseSettings):
     global_per_minute: int = Field(
         0, ge=0, description="E-mails a minute, at most, over all apps; 0 is no limit."
     )
+    reputation_least_mails: int = Field(
+        100,
+        ge=1,
+        description="Mails in a window, at least, before a sender is judged by its rates.",
+    )
+    complaints_warn: float = Field(
+        0.001, gt=0, le=1, description="Share of complaints at which a sender is warned."
+    )
+    complaints_hold: float = Field(
+        0.003, gt=0, le=1, description="Share of complaints at which its mail is held."
+    )
+    bounces_warn: float = Field(
+        0.02, gt=0, le=1, description="Share of bounces at which a sender is warned."
+    )
+    bounces_slow: float = Field(
+        0.05, gt=0, le=1, description="Share of bounces at which it is slowed; more at 2x and 4x."
+    )
+    blocks_slow: float = Field(
+        0.01, gt=0, le=1, description="Share of mails refused for their sender that slows it."
+    )
     smtp_allowed_networks: str = Field(
         "",
         description="Networks SMTP hosts may be in besides public ones, comma-separated CIDR "

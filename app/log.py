@@ -48,6 +48,7 @@ class Event(StrEnum):
     PROCESS_STARTED = "process.started"
     PROCESS_STOPPED = "process.stopped"
     REQUEST_FAILED = "request.failed"
+    SENDER_JUDGED = "sender.judged"
     SENDING_QUARANTINED = "sending.quarantined"
     SPOOL_ADOPTED = "spool.adopted"
     SPOOL_FAILED = "spool.failed"

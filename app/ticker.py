@@ -103,7 +103,7 @@ class Timetable:
 
 
 def beats(interval_ms: int) -> tuple[Beat, ...]:
-    """Return what the clock repeats: scheduling passes, rollups, sweeps, webhooks, checks, forecasts."""
+    """Return what the clock repeats: passes, rollups, sweeps, webhooks, checks, judgements, forecasts."""
     return (
         Beat(actor="schedule_tick", queue=SCHEDULE.queue, every_s=interval_ms / 1000),
         Beat(actor="fold_stats", queue=MAINTENANCE.queue, every_s=5.0),
@@ -111,6 +111,7 @@ def beats(interval_ms: int) -> tuple[Beat, ...]:
         Beat(actor="tell", queue=WEBHOOKS.queue, every_s=1.0),
         Beat(actor="sweep_inbound", queue=MAINTENANCE.queue, every_s=10.0),
         Beat(actor="check_books", queue=MAINTENANCE.queue, every_s=60.0),
+        Beat(actor="judge_senders", queue=MAINTENANCE.queue, every_s=30.0),
         Beat(actor="refresh_forecasts", queue=MAINTENANCE.queue, every_s=60.0),
     )
 

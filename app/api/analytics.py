@@ -6,12 +6,15 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from app.analytics import reputation, series
+from app.analytics import conduct, reputation, series, standing
 from app.analytics.reports import Counts
+from app.analytics.reputation import Reputation
 from app.analytics.series import Bucket, Span
 from app.api.call import Call
 from app.api.endpoint import Routes
 from app.api.views import CountsView, counts_view
+from app.config import settings
+from app.policy.reputation import Conduct
 from app.tenancy import queues
 from app.tenancy.scopes import Scope
 
@@ -146,21 +149,18 @@ def analytics_reputation(call: Call) -> ReputationsView:
     ever = series.total(
         call.session, call.app_id, Span(since=call.now - _LONGEST, until=_end_of(call.now))
     )
-    windows = {"24h": dt.timedelta(hours=24), "7d": dt.timedelta(days=7)}
-    return ReputationsView(
-        data=[_reputation(call, name, age, ever.complained > 0) for name, age in windows.items()]
-    )
+    windows = conduct.of_app(call.session, call.app_id, call.now).get(call.app_id, {})
+    limits = standing.thresholds(settings())
+    scores = {
+        name: reputation.score(
+            windows.get(window, Conduct()), limits, has_feedback=ever.complained > 0
+        )
+        for name, window in (("24h", conduct.DAY), ("7d", conduct.WEEK))
+    }
+    return ReputationsView(data=[_reputation(name, found) for name, found in scores.items()])
 
 
-def _reputation(
-    call: Call,
-    name: str,
-    age: dt.timedelta,
-    has_feedback: bool,  # noqa: FBT001 - a fact
-) -> ReputationView:
-    span = Span(since=call.now - age, until=_end_of(call.now))
-    counts = series.total(call.session, call.app_id, span)
-    found = reputation.judge(counts, has_feedback=has_feedback)
+def _reputation(name: str, found: Reputation) -> ReputationView:
     return ReputationView(
         window=name,
         sent=found.sent,

@@ -8,7 +8,7 @@ from uuid import UUID
 from app.config import settings
 from app.db.session import Row, Session, one
 from app.errors import NotFound
-from app.policy import pacing, throttle
+from app.policy import pacing, standing, throttle
 from app.policy.suppression import LEAD_SUPPRESSED_SQL
 from app.policy.warmup import ramp
 from app.scheduling.calendar import Window
@@ -66,11 +66,12 @@ _WAITS = """
 SELECT wait_duration_hours FROM campaign_sequence_steps WHERE campaign_id = %s ORDER BY position"""
 
 # Every account whose mails may still go: those of the rotation, and those leads kept.
-_SENDERS = """
-SELECT a.id, a.hourly_limit, a.daily_limit, a.min_gap_ms, a.warmup_started_on,
+_SENDERS = f"""
+SELECT a.id, {standing.HOURLY_LIMIT}, a.daily_limit, a.min_gap_ms, a.warmup_started_on,
        a.warmup_daily_start, a.warmup_growth, a.status = 'active', ca.position
 FROM campaign_accounts ca JOIN email_accounts a ON a.id = ca.account_id
-WHERE ca.campaign_id = %s ORDER BY ca.position"""
+{standing.OF_ACCOUNT}
+WHERE ca.campaign_id = %s ORDER BY ca.position"""  # noqa: S608 - constants
 
 
 def setting(session: Session, campaign_id: UUID, now: dt.datetime) -> Setting:

@@ -37,8 +37,9 @@ class Explanation:
 
 
 _MAIL = """
-SELECT e.id, e.app_id, apps.per_minute AS app_per_minute, apps.daily_quota, apps.monthly_quota,
-        e.status, e.reason, e.to_hash, e.to_domain, e.priority, e.attempt, e.starts,
+SELECT e.id, e.app_id, apps.daily_quota, apps.monthly_quota,
+       least(apps.per_minute, (rp.per_hour + 59) / 60) AS app_per_minute,
+       e.status, e.reason, e.to_hash, e.to_domain, e.priority, e.attempt, e.starts,
        e.fence, e.lease_until, e.claimed_by, e.queued_at, e.claimed_at, e.sent_at, e.smtp_code,
        e.window_closes_at, e.expires_at, e.created_at, e.campaign_id, e.queue_id, e.account_id,
        e.due_at = 'infinity' AS is_parked, CASE WHEN e.due_at < 'infinity' THEN e.due_at END AS due_at,
@@ -46,7 +47,10 @@ SELECT e.id, e.app_id, apps.per_minute AS app_per_minute, apps.daily_quota, apps
        c.name AS campaign_name, c.status AS campaign_status, c.window_days, c.window_start,
        c.window_end, q.name AS queue_name, q.status AS queue_status, q.per_minute,
        q.retry_delays_s, q.max_deferral_age_s, q.on_unknown,
-       a.address, a.status AS account_status, a.hourly_limit, a.daily_limit, a.min_gap_ms,
+       a.address, a.status AS account_status, a.daily_limit, a.min_gap_ms,
+       least(a.hourly_limit, ra.per_hour) AS hourly_limit, ra.level AS account_level,
+       ra.reason AS account_reason, ra.per_hour AS account_per_hour, rp.level AS app_level,
+       rp.reason AS app_reason, rp.per_hour AS app_per_hour,
        a.warmup_started_on, a.warmup_daily_start, a.warmup_growth,
        s.id AS smtp_id, s.host, s.port,
        b.phase AS breaker_phase, b.probe_at AS breaker_probe_at, b.reason AS breaker_reason,
@@ -60,6 +64,8 @@ LEFT JOIN queues q ON q.id = e.queue_id
 LEFT JOIN email_accounts a ON a.id = e.account_id
 LEFT JOIN smtp_configs s ON s.id = a.smtp_config_id
 LEFT JOIN smtp_breakers b ON b.smtp_config_id = s.id
+LEFT JOIN app_reputation ra ON ra.sender_id = e.account_id
+LEFT JOIN app_reputation rp ON rp.sender_id = e.app_id
 WHERE e.id = %s"""
 
 # The last entry of each thing the gates read (index audit_logs_app_id_id).

@@ -113,6 +113,21 @@ def _account(facts: Facts, _now: dt.datetime) -> Gate:
     )
 
 
+def _reputation(facts: Facts, _now: dt.datetime) -> Gate:
+    """Name the account or app whose mail bounced or was complained about too often."""
+    said, verdict = [], Verdict.PASS
+    for kind, who in (("app", facts["app_name"]), ("account", facts["address"])):
+        level, per_hour = facts[f"{kind}_level"], facts[f"{kind}_per_hour"]
+        if level in {None, "good"}:
+            continue
+        pace = f" to {per_hour:,} mails an hour" if per_hour else ""
+        said.append(f"{who} is {level}{pace}: {facts[f'{kind}_reason']}")
+        if level == "held":
+            verdict = Verdict.WAIT
+    value = "; ".join(said) or "nothing is held against the sender"
+    return Gate(name="reputation", value=value, verdict=verdict)
+
+
 def _breaker(facts: Facts, _now: dt.datetime) -> Gate:
     where = f"{facts['host']}:{facts['port']}"
     if facts["breaker_phase"] in {None, "closed"}:
@@ -171,6 +186,7 @@ GATES: tuple[Callable[[Facts, dt.datetime], Gate], ...] = (
     _queue,
     _window,
     _account,
+    _reputation,
     _breaker,
     _suppression,
     _expiry,
@@ -186,6 +202,7 @@ TARGETS = {
     "window": "campaign_id",
     "account": "account_id",
     "limits": "account_id",
+    "reputation": "account_id",
     "attempts": "queue_id",
     "breaker": "smtp_id",
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.db.session import Row, Session
+from app.policy import standing
 from app.policy.limits import AccountLimits, AppLimits
 from app.policy.warmup import WarmUp, ramp
 
@@ -68,7 +69,7 @@ class Pick:
 
 # Distinct (account, priority) pairs that hold scheduled mail, by skipping through emails_due: two
 # index probes per pair, however many mails it holds. Then those with something due.
-_DUE_ACCOUNTS = """
+_DUE_ACCOUNTS = f"""
 WITH RECURSIVE pair AS (
   (SELECT account_id, priority FROM emails WHERE due_at IS NOT NULL
    ORDER BY account_id, priority DESC LIMIT 1)
@@ -84,40 +85,44 @@ WITH RECURSIVE pair AS (
        ORDER BY account_id, priority DESC LIMIT 1)) either
     ORDER BY account_id, priority DESC LIMIT 1) next)
 SELECT a.id, a.app_id, array_agg(pair.priority ORDER BY pair.priority DESC),
-       a.hourly_limit, a.daily_limit, a.min_gap_ms, a.warmup_started_on, a.warmup_daily_start,
-       a.warmup_growth, apps.per_minute, apps.daily_quota, apps.monthly_quota,
+       {standing.HOURLY_LIMIT}, a.daily_limit, a.min_gap_ms, a.warmup_started_on,
+       a.warmup_daily_start, a.warmup_growth, {standing.APP_PER_MINUTE}, apps.daily_quota, apps.monthly_quota,
        coalesce(b.phase <> 'closed', false)
 FROM pair JOIN email_accounts a ON a.id = pair.account_id JOIN apps ON apps.id = a.app_id
 LEFT JOIN smtp_breakers b ON b.smtp_config_id = a.smtp_config_id
-WHERE a.status = 'active' AND apps.status = 'active' AND (b.probe_at IS NULL OR b.probe_at <= now())
+{standing.OF_ACCOUNT} {standing.OF_APP}
+WHERE a.status = 'active' AND apps.status = 'active' AND {standing.IS_FREE}
+  AND (b.probe_at IS NULL OR b.probe_at <= now())
   AND EXISTS (SELECT FROM emails e WHERE e.account_id = pair.account_id
               AND e.priority = pair.priority AND e.due_at <= now())
-GROUP BY a.id, apps.id, b.phase ORDER BY a.id"""
+GROUP BY a.id, apps.id, ra.sender_id, rp.sender_id, b.phase ORDER BY a.id"""  # noqa: S608 - constants
 
 
 def accounts(session: Session) -> list[DueAccount]:
     """Return the active accounts that have due e-mails (index emails_due, skip scan).
 
-    Those whose server's breaker is open are left out until its probe is due.
+    Those whose server's breaker is open are left out until its probe is due, and those that are
+    held until a person releases them.
     """
     return [_account(row) for row in session.execute(_DUE_ACCOUNTS).fetchall()]
 
 
 # Ten probes of emails_due for each account.
-_OF_ACCOUNTS = """
+_OF_ACCOUNTS = f"""
 SELECT a.id, a.app_id, held.priorities,
-       a.hourly_limit, a.daily_limit, a.min_gap_ms, a.warmup_started_on, a.warmup_daily_start,
-       a.warmup_growth, apps.per_minute, apps.daily_quota, apps.monthly_quota,
+       {standing.HOURLY_LIMIT}, a.daily_limit, a.min_gap_ms, a.warmup_started_on,
+       a.warmup_daily_start, a.warmup_growth, {standing.APP_PER_MINUTE}, apps.daily_quota, apps.monthly_quota,
        coalesce(b.phase <> 'closed', false)
 FROM email_accounts a JOIN apps ON apps.id = a.app_id
 LEFT JOIN smtp_breakers b ON b.smtp_config_id = a.smtp_config_id
+{standing.OF_ACCOUNT} {standing.OF_APP}
 CROSS JOIN LATERAL (
   SELECT array_agg(p ORDER BY p DESC) AS priorities FROM generate_series(1, 10) AS p
   WHERE EXISTS (SELECT FROM emails e WHERE e.account_id = a.id AND e.priority = p
                 AND e.due_at <= now())) held
-WHERE a.id = ANY(%s) AND a.status = 'active' AND apps.status = 'active'
+WHERE a.id = ANY(%s) AND a.status = 'active' AND apps.status = 'active' AND {standing.IS_FREE}
   AND (b.probe_at IS NULL OR b.probe_at <= now()) AND held.priorities IS NOT NULL
-ORDER BY a.id"""
+ORDER BY a.id"""  # noqa: S608 - constants
 
 
 def accounts_among(session: Session, account_ids: Sequence[UUID]) -> list[DueAccount]:

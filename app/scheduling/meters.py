@@ -4,11 +4,13 @@ The limiter is asked and nothing is consumed. Where it does not know (its counts
 away), accounts and quotas are counted in PostgreSQL, and minutes are not told.
 """
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.analytics import standing
 from app.db.session import Session
 from app.errors import DependencyUnavailable
 from app.policy import pacing, throttle
@@ -84,7 +86,7 @@ class MeterReader:
             *self._minutes(above),
             *self._quotas(name, app_id, limits),
             *self._minutes(self._queues(app_id)),
-            *self._accounts(email_accounts.list_all(self._session, app_id)),
+            *self._accounts(self._senders(app_id)),
             *self._minutes(self._domains(app_id)),
         ]
 
@@ -160,6 +162,19 @@ class MeterReader:
         return None if rooms[app_id].is_cold else rooms[app_id]
 
     # ---- accounts -----------------------------------------------------------------------------
+
+    def _senders(self, app_id: UUID) -> list[Account]:
+        """Return the accounts of an app, those that are slowed with what they may send now."""
+        judged = standing.senders(self._session, app_id)
+        paces = {one.sender_id: one.per_hour for one in judged if one.per_hour}
+        return [
+            dataclasses.replace(
+                one, hourly_limit=min(paces[one.id], one.hourly_limit or paces[one.id])
+            )
+            if one.id in paces
+            else one
+            for one in email_accounts.list_all(self._session, app_id)
+        ]
 
     def _accounts(self, accounts: Sequence[Account]) -> Iterator[Meter]:
         today = self._now.date()

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from app.db.session import Session
 from app.errors import NotFound
-from app.policy import pacing
+from app.policy import pacing, standing
 from app.policy.limits import AccountLimits, AppLimits
 from app.policy.throttle import Pace
 from app.policy.warmup import WarmUp, ramp
@@ -61,6 +61,7 @@ class Route:
     micro_batch: int
     policy: RetryPolicy
     is_open: bool
+    held_for: str | None  # why the account or its app is held by its reputation
     ramp: WarmUp | None
     app_limits: AppLimits
     paces: Mapping[str, Pace]  # of recipient domains that are slowed now
@@ -88,20 +89,22 @@ class Surroundings:
     allowed_networks: tuple[str, ...]
 
 
-_ROUTE = """
-SELECT a.app_id, a.address, a.hourly_limit, a.daily_limit, a.min_gap_ms,
+_ROUTE = f"""
+SELECT a.app_id, a.address, {standing.HOURLY_LIMIT} AS hourly_limit, a.daily_limit, a.min_gap_ms,
        a.warmup_started_on, a.warmup_daily_start, a.warmup_growth,
        s.id AS server_id, s.name AS server_name, s.host, s.port, s.security, s.username,
        s.password_sealed, s.connections,
        coalesce(b.phase, 'closed') AS phase, coalesce(b.failures, 0) AS failures,
        coalesce(b.successes, 0) AS successes, b.probe_at, b.reason,
        q.per_minute AS queue_per_minute, q.micro_batch, q.retry_delays_s, q.max_deferral_age_s,
-       apps.per_minute AS app_per_minute, apps.daily_quota, apps.monthly_quota, now(),
-       a.status = 'active' AND q.status <> 'paused' AND apps.status = 'active' AS is_open
+       {standing.APP_PER_MINUTE} AS app_per_minute, apps.daily_quota, apps.monthly_quota, now(),
+       a.status = 'active' AND q.status <> 'paused' AND apps.status = 'active' AS is_open,
+       {standing.HELD_FOR} AS held_for
 FROM email_accounts a JOIN smtp_configs s ON s.id = a.smtp_config_id JOIN apps ON apps.id = a.app_id
 LEFT JOIN smtp_breakers b ON b.smtp_config_id = s.id
+{standing.OF_ACCOUNT} {standing.OF_APP}
 JOIN queues q ON q.id = %(queue)s AND q.app_id = a.app_id
-WHERE a.id = %(account)s"""
+WHERE a.id = %(account)s"""  # noqa: S608 - constants
 
 
 def load(session: Session, account_id: UUID, queue_id: UUID, around: Surroundings) -> Route:
@@ -132,6 +135,7 @@ def load(session: Session, account_id: UUID, queue_id: UUID, around: Surrounding
             delays_s=tuple(row["retry_delays_s"]), max_age_s=row["max_deferral_age_s"]
         ),
         is_open=row["is_open"],
+        held_for=row["held_for"],
         ramp=ramp(row["warmup_started_on"], row["warmup_daily_start"], row["warmup_growth"]),
         app_limits=_app_limits(row),
         paces=pacing.paces(session, row["app_id"], row["now"]),

@@ -118,6 +118,36 @@ campaign_accounts = sa.Table(
     base.number("position", kind=sa.SmallInteger),
 )
 
+# Only campaigns that are released in stages have a row: the first few per cent go, then it is seen.
+campaign_stages = sa.Table(
+    "campaign_stages",
+    metadata,
+    sa.Column(
+        "campaign_id",
+        base.UUID,
+        sa.ForeignKey("campaigns.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    base.app_id(),
+    sa.Column("percent", sa.Numeric(5, 2), nullable=False),
+    sa.Column("least", sa.Integer, nullable=False),
+    sa.Column("wait_s", sa.Integer, nullable=False),
+    base.text("phase", default="planned"),
+    base.number("size", None),
+    base.number("admitted"),
+    base.time("watched_from"),
+    base.time("decided_at"),
+    base.text("reason", nullable=True),
+    base.one_of("phase", ("planned", "first", "watched", "open", "braked")),
+    sa.CheckConstraint("(phase = 'planned') = (size IS NULL)", name="size_once_started"),
+    sa.CheckConstraint("percent > 0 AND percent < 100", name="percent_range"),
+    sa.Index(
+        "campaign_stages_moving",
+        "campaign_id",
+        postgresql_where=sa.text("phase IN ('first', 'watched')"),
+    ),
+)
+
 campaign_sequence_steps = sa.Table(
     "campaign_sequence_steps",
     metadata,

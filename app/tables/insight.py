@@ -47,14 +47,24 @@ email_stats = sa.Table(
     sa.Index("email_stats_campaign_id", "campaign_id"),
 )
 
+# How each sender stands: an account, or the app itself (sender_id = app_id). No foreign key to both.
 app_reputation = sa.Table(
     "app_reputation",
     metadata,
-    sa.Column("app_id", base.UUID, sa.ForeignKey("apps.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("day", sa.Date, primary_key=True),
-    base.number("sent"),
-    base.number("hard_bounces"),
-    base.number("complaints"),
-    base.number("unsubscribes"),
-    sa.Column("score", sa.Numeric(5, 2)),
+    sa.Column("sender_id", base.UUID, primary_key=True),
+    base.app_id(),
+    base.text("level", default="good"),
+    base.text("rule", nullable=True),
+    base.text("reason", nullable=True),
+    base.number("per_hour", None),
+    base.number("rules", kind=sa.SmallInteger),
+    base.number("score", None, kind=sa.SmallInteger),
+    base.json("figures"),
+    sa.Column("changed_at", base.TIME, nullable=False, server_default=sa.text("now()")),
+    sa.Column("judged_at", base.TIME, nullable=False, server_default=sa.text("now()")),
+    base.time("released_at"),
+    base.one_of("level", ("good", "warned", "slowed", "held")),
+    sa.CheckConstraint("(level = 'slowed') = (per_hour IS NOT NULL)", name="slowed_has_a_pace"),
+    sa.CheckConstraint("(level = 'good') = (rule IS NULL)", name="rule_unless_good"),
+    sa.Index("app_reputation_app_id", "app_id"),
 )

@@ -49,7 +49,7 @@ webhook_events = sa.Table(
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     sa.Column("app_id", base.UUID, nullable=False),
-    sa.Column("email_id", base.UUID, nullable=False),
+    sa.Column("email_id", base.UUID),
     base.text("event"),
     base.json("data"),
     sa.Column("at", base.TIME, nullable=False, server_default=sa.text("now()")),

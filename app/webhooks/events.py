@@ -4,7 +4,10 @@ from enum import StrEnum
 
 
 class Event(StrEnum):
-    """One kind of news of an e-mail; TEST is sent on demand and cannot be chosen."""
+    """One kind of news of an e-mail; TEST is sent on demand and cannot be chosen.
+
+    REPUTATION is about a sender or a campaign: warned, slowed, held, released, braked.
+    """
 
     QUEUED = "queued"
     PROCESSING = "processing"
@@ -22,6 +25,7 @@ class Event(StrEnum):
     SUPPRESSED = "suppressed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+    REPUTATION = "reputation"
 
 
 TEST = "test"

@@ -25,11 +25,11 @@ LOCK = 7_201_001
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """One thing that happened to a mail and is to be told."""
+    """One thing that happened to a mail, or to a sender (`email_id` None), and is to be told."""
 
     id: int
     app_id: UUID
-    email_id: UUID
+    email_id: UUID | None
     event: str
     data: dict[str, Any]
     at: dt.datetime
@@ -114,12 +114,12 @@ def test_delivery(app_id: UUID, endpoint_id: UUID, now: dt.datetime) -> Delivery
 
 def _deliveries(session: Session, notes: Sequence[Note]) -> Iterable[Delivery]:
     wanted = _wanted(session, {note.app_id for note in notes})
-    mails = _mails(session, {note.email_id for note in notes})
+    mails = _mails(session, {note.email_id for note in notes if note.email_id})
     for note in notes:
-        facts = mails.get(note.email_id)
+        facts = mails.get(note.email_id) if note.email_id else {}
         if facts is None:  # erased, or dropped by retention, before it was told
             continue
-        payload = _payload(note, facts)
+        payload = _payload(note, facts) if facts else _payload_of_sender(note)
         for endpoint_id, events in wanted[note.app_id]:
             if not events or note.event in events:
                 yield Delivery(
@@ -139,6 +139,8 @@ def _wanted(session: Session, apps: set[UUID]) -> dict[UUID, list[tuple[UUID, fr
 
 
 def _mails(session: Session, ids: set[UUID]) -> dict[UUID, dict[str, Any]]:
+    if not ids:
+        return {}
     binds = {"ids": list(ids), "low": min(ids), "high": max(ids)}
     rows = session.cursor(row_factory=dict_row).execute(_MAILS, binds).fetchall()
     return {row["id"]: row for row in rows}
@@ -156,4 +158,9 @@ def _payload(note: Note, facts: Mapping[str, Any]) -> dict[str, Any]:
         "metadata": facts["metadata"] or {},
         "detail": {name: value for name, value in note.data.items() if value is not None},
     }
+    return {"type": note.event, "timestamp": note.at.isoformat(), "data": data}
+
+
+def _payload_of_sender(note: Note) -> dict[str, Any]:
+    data = {"app_id": note.app_id, "detail": note.data}
     return {"type": note.event, "timestamp": note.at.isoformat(), "data": data}

@@ -2,24 +2,26 @@
 
 import pytest
 
-from app.analytics.reports import Counts
-from app.analytics.reputation import judge
+from app.analytics.reputation import score
+from app.policy.reputation import Conduct, Thresholds
+
+LIMITS = Thresholds()
 
 
 def test_too_few_mails_are_not_judged():
-    found = judge(Counts(sent=99, bounced=50), has_feedback=True)
+    found = score(Conduct(sent=99, bounced=50), LIMITS, has_feedback=True)
     assert (found.score, found.bounce_rate) == (None, None)
     assert "too few" in found.reasons[0]
 
 
 def test_without_feedback_there_is_no_complaint_rate():
-    found = judge(Counts(sent=1_000), has_feedback=False)
+    found = score(Conduct(sent=1_000), LIMITS, has_feedback=False)
     assert (found.complaint_rate, found.score) == (None, 100)
     assert "feedback" in found.reasons[0]
 
 
 @pytest.mark.parametrize(
-    ("bounced", "complained", "score", "words"),
+    ("bounced", "complained", "points", "words"),
     [
         (0, 0, 100, ""),
         (30, 0, 85, "clean the list"),
@@ -30,7 +32,8 @@ def test_without_feedback_there_is_no_complaint_rate():
         (200, 50, 0, "held back"),
     ],
 )
-def test_the_score_falls_with_its_reasons(bounced, complained, score, words):
-    found = judge(Counts(sent=1_000, bounced=bounced, complained=complained), has_feedback=True)
-    assert found.score == score
+def test_the_score_falls_with_its_reasons(bounced, complained, points, words):
+    conduct = Conduct(sent=1_000, bounced=bounced, complained=complained)
+    found = score(conduct, LIMITS, has_feedback=True)
+    assert found.score == points
     assert words in " ".join(found.reasons)

@@ -140,6 +140,10 @@ def _operating(desk: Desk, me: Person, mark: str, values: dict[str, str]) -> Non
     }
     factories.insert(desk.session, "dead_letters", letter)
     values["letter_id"] = str(letter["id"])
+    values["sender_id"] = str(uuid.uuid4())
+    held = {"sender_id": values["sender_id"], "app_id": me.app_id, "level": "held"}
+    why = {"rule": "complaints.hold", "reason": f"{mark} complained"}
+    factories.insert(desk.session, "app_reputation", held | why)
     webhook = {"url": f"https://{mark}.example/", "description": mark}
     values["webhook_id"] = me.post("/v1/webhooks", webhook)["webhook"]["id"]
     sent = me.post(f"/v1/webhooks/{values['webhook_id']}/test")

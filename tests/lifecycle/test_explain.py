@@ -20,6 +20,7 @@ from app.tenancy.email_accounts import Limits
 from tests.factories import (
     AUTHOR,
     PEPPER,
+    insert,
     make_account,
     make_app,
     make_campaign,
@@ -81,6 +82,7 @@ def test_the_gates_are_asked_in_the_order_of_the_pipeline(scratch, mail):
         "window",
         "account",
         "limits",
+        "reputation",
         "breaker",
         "suppression",
         "expiry",
@@ -107,6 +109,29 @@ def test_what_is_paused_is_named(scratch, mail, gate, change):
     found = told(scratch, email_id)
     assert waiting(found) == {gate}
     assert found.sentence == f"Scheduled; it waits for: {gate}."
+
+
+def test_a_hold_and_a_slower_pace_are_named_with_their_figures(scratch, mail):
+    email_id = mail()
+    facts = told(scratch, email_id).facts
+    slowed = {"sender_id": facts["app_id"], "app_id": facts["app_id"], "level": "slowed"}
+    insert(
+        scratch,
+        "app_reputation",
+        slowed | {"rule": "bounces.slow-50", "reason": "6.00% bounced", "per_hour": 600},
+    )
+    found = told(scratch, email_id)
+    assert waiting(found) == set()
+    assert (found.facts["app_per_minute"], found.facts["hourly_limit"]) == (10, None)
+    held = {"sender_id": facts["account_id"], "app_id": facts["app_id"], "level": "held"}
+    insert(
+        scratch, "app_reputation", held | {"rule": "complaints.hold", "reason": "0.40% complained"}
+    )
+    found = told(scratch, email_id)
+    assert waiting(found) == {"reputation"}
+    (gate,) = [gate for gate in found.gates if gate.name == "reputation"]
+    assert gate.value.endswith(f"{facts['address']} is held: 0.40% complained")
+    assert "is slowed to 600 mails an hour: 6.00% bounced; " in gate.value
 
 
 def test_a_full_limit_says_when_it_opens(scratch, mail):

@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook
 
 from app.clock import utc_now
 from app.ids import new_id, new_ids
-from app.lifecycle import attempts, events, transitions
+from app.lifecycle import attempts, events, notices, transitions
 from app.lifecycle.attempts import Outcome
 from app.lifecycle.events import TimelineEvent
 from app.lifecycle.states import State
@@ -62,6 +62,15 @@ def words(told: Told) -> dict[UUID, list[str]]:
         payload = json.loads(one.body)
         found[UUID(payload["data"]["email_id"])].append(payload["type"])
     return found
+
+
+def test_news_of_a_sender_are_told_without_a_mail(told: Told) -> None:
+    notices.tell(told.session, told.app_id, notices.REPUTATION, {"level": "held"})
+    told.pass_on()
+    (one,) = told.receiver.taken
+    payload = json.loads(one.body)
+    assert payload["type"] == Event.REPUTATION
+    assert payload["data"] == {"app_id": str(told.app_id), "detail": {"level": "held"}}
 
 
 def test_a_mails_way_is_told_in_order(told: Told) -> None:

@@ -1,0 +1,99 @@
+"""What senders' mail met with of late: rollups plus the deltas that are not folded yet.
+
+One range of minutes of one app (key email_stats_key), never the mails. Simulated mail is counted
+twice, as what it played and as simulated, and so leaves no trace here. A release starts anew: what
+was counted before it is forgotten.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Mapping
+from uuid import UUID
+
+from app.db.session import Session, one
+from app.policy.reputation import Conduct
+
+DAY, WEEK = "24 h", "7 days"
+WINDOWS = {DAY: dt.timedelta(hours=24), WEEK: dt.timedelta(days=7)}
+
+_BAD = ("bounced", "complained", "refused", "blocked")
+_KINDS = ("sent", *_BAD, "simulated_sent", "simulated_bounced", "simulated_complained")
+_RECENT = dt.timedelta(hours=2)  # of the clock's absence, after which a sender may go unjudged
+
+# Apps with something new against them, and those that stand where they should not stay.
+_TO_JUDGE = """
+SELECT a.id FROM apps a WHERE NOT a.is_sandbox AND (
+  EXISTS (SELECT FROM email_stats s
+          WHERE s.app_id = a.id AND s.minute >= %(since)s AND s.kind = ANY(%(bad)s))
+  OR a.id IN (SELECT d.app_id FROM email_stat_deltas d WHERE d.kind = ANY(%(bad)s))
+  OR EXISTS (SELECT FROM app_reputation r
+             WHERE r.app_id = a.id AND r.level IN ('warned', 'slowed')))
+ORDER BY a.id"""
+
+_COUNTED = """
+WITH counted AS (
+  SELECT account_id, kind, n, minute AS at FROM email_stats
+  WHERE app_id = %(app)s AND minute >= %(week)s AND minute < %(until)s AND kind = ANY(%(kinds)s)
+  UNION ALL
+  SELECT account_id, kind, n, at FROM email_stat_deltas
+  WHERE app_id = %(app)s AND at >= %(week)s AND at < %(until)s AND kind = ANY(%(kinds)s))"""
+
+_OF_SENDERS = f"""{_COUNTED}
+SELECT s.sender_id, kind, coalesce(sum(n) FILTER (WHERE at >= %(day)s), 0), sum(n)
+FROM counted CROSS JOIN LATERAL (VALUES (account_id), (%(app)s::uuid)) AS s(sender_id)
+LEFT JOIN app_reputation r ON r.sender_id = s.sender_id
+WHERE s.sender_id IS NOT NULL AND at >= coalesce(r.released_at, '-infinity')
+GROUP BY 1, 2"""  # noqa: S608 - constants
+
+_BUSIEST = f"""{_COUNTED}
+SELECT max(mails) FROM (
+  SELECT sum(n) AS mails FROM counted
+  WHERE kind = 'sent' AND (%(account)s::uuid IS NULL OR account_id = %(account)s)
+  GROUP BY date_trunc('hour', at)) hours"""  # noqa: S608 - constants
+
+
+def to_judge(session: Session, now: dt.datetime) -> list[UUID]:
+    """Return the apps whose senders have to be judged now; sandboxes never."""
+    binds = {"since": now - _RECENT, "bad": list(_BAD)}
+    return [row[0] for row in session.execute(_TO_JUDGE, binds).fetchall()]
+
+
+def of_app(session: Session, app_id: UUID, now: dt.datetime) -> dict[UUID, dict[str, Conduct]]:
+    """Return the conduct of each sender, the app itself among them, in both windows."""
+    counts: dict[UUID, dict[str, dict[str, int]]] = defaultdict(lambda: {DAY: {}, WEEK: {}})
+    for sender_id, kind, day, week in session.execute(_OF_SENDERS, _binds(app_id, now)).fetchall():
+        counts[sender_id][DAY][kind], counts[sender_id][WEEK][kind] = int(day), int(week)
+    return {
+        sender_id: {name: _conduct(kinds) for name, kinds in found.items()}
+        for sender_id, found in counts.items()
+    }
+
+
+def busiest_hour(session: Session, app_id: UUID, sender_id: UUID, now: dt.datetime) -> int:
+    """Return the most mails a sender sent in one hour of the last week."""
+    account = None if sender_id == app_id else sender_id
+    row = one(session, _BUSIEST, _binds(app_id, now) | {"account": account})
+    return int(row[0] or 0) if row else 0
+
+
+def _binds(app_id: UUID, now: dt.datetime) -> dict[str, object]:
+    return {
+        "app": app_id,
+        "kinds": list(_KINDS),
+        "day": now - WINDOWS[DAY],
+        "week": now - WINDOWS[WEEK],
+        "until": now + dt.timedelta(minutes=1),  # the running minute too
+    }
+
+
+def _conduct(kinds: Mapping[str, int]) -> Conduct:
+    """Return the conduct these counts stand for. A refusal on the line is a bounce, too."""
+    refused = kinds.get("refused", 0)
+    bounced = kinds.get("bounced", 0) - kinds.get("simulated_bounced", 0)
+    complained = kinds.get("complained", 0) - kinds.get("simulated_complained", 0)
+    return Conduct(
+        sent=max(0, kinds.get("sent", 0) - kinds.get("simulated_sent", 0) + refused),
+        bounced=max(0, bounced + refused),
+        complained=max(0, complained),
+        blocked=max(0, kinds.get("blocked", 0)),
+    )

@@ -1,0 +1,84 @@
+"""A held sender's mail waits and goes after the release; what servers refuse counts against it."""
+
+from app.analytics import conduct, standing
+from app.clock import utc_now
+from app.lifecycle import chunks, ledger
+from app.lifecycle.events import Delta, count
+from app.policy.reputation import Thresholds
+from tests.factories import AUTHOR, make_email
+
+LONG_S = 90.0
+
+
+def complained(session, sender, n):
+    """Count a thousand mails of a sender of which so many were complained about; judge it."""
+    dimensions = dict.fromkeys(("queue_id", "campaign_id", "step_id"))
+    dimensions |= {"app_id": sender.app_id, "account_id": sender.fields["account_id"]}
+    counts = [
+        Delta(kind="sent", n=1_000, **dimensions),
+        Delta(kind="complained", n=n, **dimensions),
+    ]
+    count(session, counts)
+    return standing.judge_app(session, sender.app_id, Thresholds(), utc_now())
+
+
+def rows(session):
+    query = "SELECT status, reason, attempt FROM emails ORDER BY id"
+    return session.execute(query).fetchall()
+
+
+def test_mail_of_a_held_sender_waits_with_the_reason_and_goes_after_the_release(
+    session, make_sender, run_pass, fleet, inbox, until
+) -> None:
+    sender = make_sender()
+    released = make_email(session, sender.app_id, **sender.fields)
+    run_pass()
+    scheduled = make_email(session, sender.app_id, **sender.fields)
+    complained(session, sender, 4)
+    fleet.start()
+    until(lambda: rows(session)[0][0] == "scheduled", LONG_S)
+    _, reason, attempt = rows(session)[0]
+    assert attempt == 0
+    assert reason.startswith("the app is held: 0.40% complained (4 of 1,000 mails in 24 h)")
+    run_pass()
+    assert {row[0] for row in rows(session)} == {"scheduled"}
+    assert (inbox.messages(), chunks.in_flight(session)[0]) == ([], 0)
+
+    for sender_id in (sender.app_id, sender.fields["account_id"]):
+        standing.release(session, sender.app_id, sender_id, AUTHOR, utc_now())
+    session.execute("UPDATE emails SET due_at = now() WHERE status = 'scheduled'")
+    until(lambda: (run_pass(), {row[0] for row in rows(session)} == {"sent"})[1], LONG_S)
+    assert {released, scheduled} == {row[0] for row in session.execute("SELECT id FROM emails")}
+    assert ledger.of_app(session, sender.app_id).waiting == 0
+
+
+def test_refusals_count_against_the_sender_and_policies_slow_the_domain(
+    session, make_sender, run_pass, fleet, until
+) -> None:
+    sender = make_sender()
+    for to in ("bounce+1@a.example", "bounce+2@a.example", "data+554@b.example", "ana@c.example"):
+        make_email(session, sender.app_id, to_email=to, **sender.fields)
+    fleet.start()
+    run_pass()
+    until(lambda: {row[0] for row in rows(session)} == {"sent", "failed"}, LONG_S)
+    until(lambda: session.execute("SELECT FROM domain_pacing").fetchall(), LONG_S)
+    found = conduct.of_app(session, sender.app_id, utc_now())[sender.fields["account_id"]]
+    assert found[conduct.DAY] == conduct.Conduct(sent=3, bounced=2)
+    assert session.execute("SELECT domain FROM domain_pacing").fetchall() == [("b.example",)]
+    assert session.execute("SELECT count(*) FROM suppression_list").fetchone() == (2,)
+
+
+def test_a_simulated_bounce_is_held_against_nobody(
+    session, make_sender, run_pass, fleet, until
+) -> None:
+    sender = make_sender(port=1)
+    session.execute("UPDATE apps SET is_sandbox = true WHERE id = %s", (sender.app_id,))
+    for wish in ("bounce", "complaint", "complain", "refuse", "ana"):
+        to = f"{wish}@simulator.example"
+        make_email(session, sender.app_id, to_email=to, **sender.fields)
+    fleet.start()
+    run_pass()
+    busy = {"scheduled", "queued", "sending"}
+    until(lambda: not busy & {row[0] for row in rows(session)}, LONG_S)
+    found = conduct.of_app(session, sender.app_id, utc_now())[sender.app_id]
+    assert found[conduct.DAY] == conduct.Conduct()
