@@ -12,6 +12,7 @@ from app import log
 from app.api import catalogue, cron, docs, failures, health, people, placeholder
 from app.api.authentication import Door
 from app.api.placeholder import Link
+from app.api.submitting import crowd_of
 from app.config import Settings, settings
 from app.db.session import thread_session
 from app.policy.request_limits import RequestLimiter
@@ -49,6 +50,7 @@ def _door(now: Settings, limiter: RequestLimiter) -> Door:
         read_person=people.reader(now),
         take_request=limiter.take_request,
         proxies=TrustedProxies(now.trusted_proxies),
+        crowd=crowd_of(now),
         wake=Relay(now).wake,
     )
 

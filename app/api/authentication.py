@@ -24,6 +24,7 @@ from app.errors import Forbidden, InputInvalid, RateLimited, Unauthorized
 from app.ids import new_id
 from app.policy.request_limits import Allowance
 from app.proxies import TrustedProxies
+from app.submission.crowd import Crowd
 from app.tenancy import apps
 from app.tenancy.keyring import Keyring
 from app.tenancy.scopes import ALL_SCOPES
@@ -53,13 +54,17 @@ ReadPerson = Callable[[Presented], Caller]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Lets requests in. `read_person` knows people's tokens; `take_request` counts requests."""
+    """Lets requests in. `read_person` knows people's tokens; `take_request` counts requests.
+
+    `crowd` stores what many submit at once.
+    """
 
     settings: Settings
     keyring: Keyring
     read_person: ReadPerson
     take_request: TakeRequest
     proxies: TrustedProxies
+    crowd: Crowd
     wake: Wake = wake_nobody
 
     def admit(self, endpoint: Endpoint, request: Request) -> Call:
@@ -86,17 +91,20 @@ class Door:
                 why="It reaches beyond one app.",
                 fix="Ask whoever runs this installation.",
             )
-        session = thread_session(self.settings.database_url)
         if caller.is_operator and caller.app_id is not None:
-            apps.get(session, caller.app_id)  # raises NotFound for an app nobody has
+            apps.get(self._session(), caller.app_id)  # raises NotFound for an app nobody has
         return Call(
-            session=session,
+            open_session=self._session,
             caller=caller,
             settings=self.settings,
             now=now,
             request_id=request_id,
             wake=self.wake,
+            crowd=self.crowd,
         )
+
+    def _session(self) -> Session:
+        return thread_session(self.settings.database_url)
 
     def _origin(self, request: Request) -> Address:
         forwarded = request.headers.get("X-Forwarded-For", "")
@@ -120,7 +128,7 @@ class Door:
             origin=origin,
             now=now,
             app_id=_named_app(request),
-            open_session=lambda: thread_session(self.settings.database_url),
+            open_session=self._session,
         )
         if token.startswith("mq_"):
             return self._key(presented)

@@ -10,6 +10,7 @@ from app.audit import Author
 from app.config import Settings
 from app.db.session import Session, tenant_transaction
 from app.errors import Forbidden, InputInvalid
+from app.submission.crowd import Crowd
 from app.tenancy.scopes import Scope
 
 APP_HEADER = "X-App-Id"
@@ -50,15 +51,22 @@ class Call:
     """One request. `after_commit` runs when the transaction is kept, and never otherwise.
 
     `wake` has the due mails of an account released at once; None: has the schedule stage look.
+    `crowd` stores e-mails together with those of other requests; None: this one has a transaction.
     """
 
-    session: Session
+    open_session: Callable[[], Session]
     caller: Caller
     settings: Settings
     now: dt.datetime
     request_id: str
     wake: Wake = wake_nobody
+    crowd: Crowd | None = None
     after_commit: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def session(self) -> Session:
+        """Return this thread's session."""
+        return self.open_session()
 
     @property
     def app_id(self) -> UUID:

@@ -23,13 +23,12 @@ from app.api.email_views import (
 )
 from app.api.endpoint import Routes, Unit
 from app.api.paging import Page, PageQuery, cursor_of
-from app.api.submitting import desk, submitter
+from app.api.submitting import desk, submitter, take
 from app.lifecycle import explain as explaining
 from app.policy.rate_limits import RateLimiter
 from app.privacy import address_hash
 from app.scheduling.openings import asking
 from app.submission import batch, lookup, timeline, withdraw
-from app.submission.accept import accept
 from app.submission.lookup import Filter
 from app.submission.route import queue_named
 from app.submission.schemas import Address, Batch, Email, moment
@@ -63,7 +62,11 @@ class EmailQuery(PageQuery):
 
 
 @routes.post(
-    "/v1/emails", needs=Scope.EMAIL_SEND, status=HTTPStatus.ACCEPTED, body_bytes=BODY_BYTES
+    "/v1/emails",
+    needs=Scope.EMAIL_SEND,
+    unit=Unit.SHARED,
+    status=HTTPStatus.ACCEPTED,
+    body_bytes=BODY_BYTES,
 )
 def send_email(call: Call, body: Email) -> AcceptedView:
     """Submit one e-mail.
@@ -72,7 +75,7 @@ def send_email(call: Call, body: Email) -> AcceptedView:
     `recipients` and gets nothing. A `scheduled_at` that has passed means now. The id names the
     e-mail with all its copies.
     """
-    done = accept(call.session, submitter(call), body, desk(call))
+    done = take(call, body)
     if done.due_at <= call.now:
         call.after_commit.append(functools.partial(call.wake, done.account_id))
     return email_views.accepted_view(done)

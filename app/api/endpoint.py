@@ -32,12 +32,14 @@ class Unit(StrEnum):
     """In which transaction a handler runs.
 
     TENANT: one, confined by row-level security to the caller's app. OPERATOR: one, over all apps;
-    only for a super_admin. OWN: none; the handler opens short ones around what is slow.
+    only for a super_admin. OWN: none; the handler opens short ones around what is slow. SHARED: as
+    TENANT under an idempotency key; without one the handler joins the crowd of its app.
     """
 
     TENANT = "tenant"
     OPERATOR = "operator"
     OWN = "own"
+    SHARED = "shared"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,7 +114,8 @@ def _answered(
     once = Once(key=key, digest=digest, call=call, keep=keep)
     if endpoint.terms.unit is Unit.OWN:
         return once.around_own(handle)
-    with _unit(endpoint, call):
+    call.crowd = None
+    with call.tenant() if endpoint.terms.unit is Unit.SHARED else _unit(endpoint, call):
         return once.inside(handle)
 
 
@@ -127,7 +128,7 @@ def _unit(endpoint: Endpoint, call: Call) -> Iterator[None]:
         case Unit.OPERATOR:
             with call.operator():
                 yield
-        case Unit.OWN:
+        case Unit.OWN | Unit.SHARED:
             yield
 
 

@@ -5,6 +5,7 @@ template, found by its hash, so that the same content is stored, parsed and comp
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -44,24 +45,50 @@ class NewVersion:
     parsed: draft.Draft
 
 
+# Subject, HTML and text as somebody submitted them.
+Words = tuple[str, str | None, str | None]
+
 _FIND = """
-SELECT id FROM template_versions
-WHERE app_id = %(app)s AND content_hash = %(hash)s AND template_id IS NULL"""
+SELECT content_hash, id FROM template_versions
+WHERE app_id = %(app)s AND content_hash = ANY(%(hashes)s) AND template_id IS NULL"""
 
 
 def version_for(
     session: Session, app_id: UUID, subject: str, html: str | None, text: str | None
 ) -> UUID:
-    """Return the version of this very content that belongs to no template, stored when it is new.
+    """Return the version of one content: as versions_for."""
+    return versions_for(session, app_id, [(subject, html, text)])[0]
 
-    Content that is known costs one look-up (index template_versions_one_off) and is not parsed.
-    Raises TemplateInvalid with every problem; nothing is stored then.
+
+def versions_for(session: Session, app_id: UUID, submitted: Sequence[Words]) -> list[UUID]:
+    """Return the versions of these very contents that belong to no template, new ones stored.
+
+    Contents that are known cost one look-up (index template_versions_one_off) and are not parsed.
+    Raises TemplateInvalid with every problem of a content; the transaction is to be left then.
     """
-    content = Content(subject=draft.clean(subject), html=draft.given(html), text=draft.given(text))
-    binds = {"app": app_id, "hash": content.hash}
-    if found := one(session, _FIND, binds):
-        return _id(found)
-    new = NewVersion(
+    contents = [
+        Content(subject=draft.clean(subject), html=draft.given(html), text=draft.given(text))
+        for subject, html, text in submitted
+    ]
+    hashes = [content.hash for content in contents]
+    known = _known(session, app_id, hashes)
+    if missing := {h: c for h, c in zip(hashes, contents, strict=True) if h not in known}:
+        # All are judged before one is stored; in the order of their key, or two could wait crosswise.
+        for new in [_one_off(app_id, missing[digest]) for digest in sorted(missing)]:
+            store(session, new)
+        known |= _known(session, app_id, list(missing))  # ours, or what somebody stored meanwhile
+    if any(digest not in known for digest in hashes):
+        raise NotFound("The content was deleted while it was stored.", fix="Try again.")
+    return [known[digest] for digest in hashes]
+
+
+def _known(session: Session, app_id: UUID, hashes: Sequence[bytes]) -> dict[bytes, UUID]:
+    found = session.execute(_FIND, {"app": app_id, "hashes": sorted(set(hashes))}).fetchall()
+    return {bytes(digest): version_id for digest, version_id in found}
+
+
+def _one_off(app_id: UUID, content: Content) -> NewVersion:
+    return NewVersion(
         id=new_id(),
         app_id=app_id,
         template_id=None,
@@ -69,16 +96,6 @@ def version_for(
         content=content,
         parsed=draft.parse(content.subject, content.html, content.text),
     )
-    if store(session, new):
-        return new.id
-    found = one(session, _FIND, binds)  # somebody else stored it meanwhile
-    if found is None:
-        raise NotFound("The content was deleted while it was stored.", fix="Try again.")
-    return _id(found)
-
-
-def _id(row: tuple[UUID, ...]) -> UUID:
-    return row[0]
 
 
 # Version and links in one statement: no other transaction sees one without the other.

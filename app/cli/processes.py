@@ -30,7 +30,7 @@ _WORKERS = click.option(
 
 
 # Python runs one thread at a time: more of them only wait, and each keeps a database session.
-_WEB_THREADS, _TRACKING_THREADS = 8, 4
+_WEB_THREADS, _TRACKING_THREADS = 16, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from app.assembly.contents import version_for
+from app.assembly.contents import versions_for
 from app.db.session import Session
 from app.submission.desk import Desk, NewSender
 from app.tenancy import senders
@@ -10,7 +10,7 @@ from app.tenancy import senders
 
 def desk(pepper: str) -> Desk:
     """Return what other rooms do for a submission; `pepper` keys address hashes."""
-    return Desk(store_content=version_for, open_account=_open_account, pepper=pepper)
+    return Desk(store_contents=versions_for, open_account=_open_account, pepper=pepper)
 
 
 def _open_account(session: Session, new: NewSender) -> UUID:

@@ -6,19 +6,21 @@ whole submission (app/submission/lookup).
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from app.db.session import Session
 from app.errors import InputInvalid
 from app.ids import new_ids
+from app.lifecycle.intake import PlannedMail
 from app.lifecycle.states import State
 from app.submission import contents
 from app.submission.contents import Sheet
 from app.submission.desk import Desk, Submitter
-from app.submission.mails import SUPPRESSED, Common, Recipient, plan_mails
-from app.submission.route import Route, content_of, route_of
-from app.submission.schemas import Email, Shared
+from app.submission.mails import SUPPRESSED, Common, Recipient, mails_of, plan_mails
+from app.submission.route import Route, contents_of, routes_of
+from app.submission.schemas import Email
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,44 +47,89 @@ class Accepted:
     copies: tuple[Copy, ...]
 
 
-def accept(session: Session, who: Submitter, order: Email, desk: Desk) -> Accepted:
-    """Store one e-mail and plan a mail for each of its recipients. Call inside a transaction.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One e-mail and who submits it."""
 
-    Raises InputInvalid, TemplateInvalid, Conflict, Forbidden; then nothing is to be kept.
+    who: Submitter
+    order: Email
+
+
+def accept(session: Session, who: Submitter, order: Email, desk: Desk) -> Accepted:
+    """Store one e-mail: as accept_all."""
+    return accept_all(session, [Submission(who=who, order=order)], desk)[0]
+
+
+def accept_all(session: Session, submissions: Sequence[Submission], desk: Desk) -> list[Accepted]:
+    """Store e-mails of one app and plan a mail for each of their recipients: all or none.
+
+    Call inside a transaction. Raises InputInvalid, TemplateInvalid, Conflict, Forbidden for the
+    first that is refused; then nothing is to be kept.
     """
-    route = route_of(session, who, order, desk)
+    app_id, orders = submissions[0].who.app_id, [one.order for one in submissions]
+    routes = routes_of(session, submissions[0].who, orders, desk)
+    versions = contents_of(session, app_id, orders, desk)
+    taken = [
+        _taken(*parts, desk.pepper) for parts in zip(submissions, routes, versions, strict=True)
+    ]
+    with session.pipeline():  # the writes share two round trips
+        contents.store(session, app_id, [one.sheet for one in taken])
+        stopped = plan_mails(session, app_id, [mail for one in taken for mail in one.mails])
+    return [_accepted(one, stopped) for one in taken]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """What becomes of one submission: its message, and a mail for each recipient."""
+
+    sheet: Sheet
+    common: Common
+    kinds: list[str]
+    recipients: list[Recipient]
+    mails: list[PlannedMail]
+
+
+def _taken(submission: Submission, route: Route, version_id: UUID, pepper: str) -> _Taken:
+    who, order = submission.who, submission.order
     everybody = order.recipients()
     ids = [UUID(text) for text in new_ids(len(everybody), who.now)]
     sheet = Sheet(
         message_id=ids[0],
-        version_id=content_of(session, who.app_id, order, desk),
+        who=who,
+        order=order,
+        route=route,
+        version_id=version_id,
         recipients=len(everybody),
     )
-    common = common_of(who, order, route, sheet)
-    values = order.values()
+    common, values = common_of(sheet), order.values()
     recipients = [
         Recipient(id=each, email=party.email, name=party.name, variables=values)
         for each, (_, party) in zip(ids, everybody, strict=True)
     ]
-    with session.pipeline():  # the writes share two round trips
-        contents.store(session, who, order, route, sheet)
-        stopped = plan_mails(session, common, recipients, desk.pepper)
+    mails = mails_of(common, recipients, pepper)
+    kinds = [kind for kind, _ in everybody]
+    return _Taken(sheet=sheet, common=common, kinds=kinds, recipients=recipients, mails=mails)
+
+
+def _accepted(taken: _Taken, stopped: set[UUID]) -> Accepted:
+    sheet = taken.sheet
     copies = [
         _copy(one, kind, is_stopped=one.id in stopped)
-        for one, (kind, _) in zip(recipients, everybody, strict=True)
+        for one, kind in zip(taken.recipients, taken.kinds, strict=True)
     ]
     return Accepted(
-        id=ids[0],
-        queue_id=route.queue_id,
-        queue=route.queue,
-        account_id=route.account_id,
-        due_at=common.due_at,
+        id=sheet.message_id,
+        queue_id=sheet.route.queue_id,
+        queue=sheet.route.queue,
+        account_id=sheet.route.account_id,
+        due_at=taken.common.due_at,
         copies=tuple(copies),
     )
 
 
-def common_of(who: Submitter, order: Shared, route: Route, sheet: Sheet) -> Common:
+def common_of(sheet: Sheet) -> Common:
     """Return what the mails of a submission have in common; raises InputInvalid (expires_at)."""
+    who, order, route = sheet.who, sheet.order, sheet.route
     ends_at = order.ends_at()
     if ends_at is not None and ends_at <= who.now:
         raise InputInvalid(
@@ -97,7 +144,7 @@ def common_of(who: Submitter, order: Shared, route: Route, sheet: Sheet) -> Comm
         account_id=route.account_id,
         version_id=sheet.version_id,
         message_id=sheet.message_id,
-        priority=route.priority,
+        priority=order.priority or route.priority,
         due_at=order.due_at(who.now),
         expires_at=ends_at,
         request_id=who.request_id,

@@ -27,8 +27,8 @@ from app.submission import contents
 from app.submission.accept import common_of
 from app.submission.contents import Sheet
 from app.submission.desk import Desk, Submitter
-from app.submission.mails import Common, Recipient, plan_mails
-from app.submission.route import content_of, route_of
+from app.submission.mails import Common, Recipient, mails_of, plan_mails
+from app.submission.route import contents_of, route_of
 from app.submission.schemas import Batch
 
 _BLOCK = 1_000  # mails of one transaction: about 50 ms, and little memory
@@ -62,12 +62,15 @@ def accept_batch(session: Session, who: Submitter, order: Batch, desk: Desk) -> 
     lines, rejected = _judged(order)
     sheet = Sheet(
         message_id=new_id(),
-        version_id=content_of(session, who.app_id, order, desk),
+        who=who,
+        order=order,
+        route=route,
+        version_id=contents_of(session, who.app_id, [order], desk)[0],
         recipients=len(lines),
     )
-    common = common_of(who, order, route, sheet)
+    common = common_of(sheet)
     with session.pipeline():  # two statements for each file
-        contents.store(session, who, order, route, sheet)
+        contents.store(session, who.app_id, [sheet])
     batch_id = new_id()
     session.execute(
         _STORE,
@@ -239,7 +242,7 @@ def _plan_block(
         Recipient(id=UUID(text), email=email, name=name, variables=variables)
         for text, (email, name, variables) in zip(ids, block, strict=True)
     ]
-    plan_mails(session, common, recipients, pepper)
+    plan_mails(session, common.app_id, mails_of(common, recipients, pepper))
 
 
 def _unpacked(batch_id: UUID, body: bytes) -> tuple[Common, list[Line]]:

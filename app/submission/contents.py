@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
+import orjson
 
 from app.db.session import Session
 from app.ids import new_id
@@ -18,45 +18,62 @@ from app.submission.schemas import Email, File, Party, Shared
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """What a message is made of besides its order. `recipients` = the ledger's planned."""
+    """What a message is made of. `recipients` = the ledger's planned."""
 
     message_id: UUID
+    who: Submitter
+    order: Shared
+    route: Route
     version_id: UUID
     recipients: int
 
 
-_MESSAGE = """
+_MESSAGES = """
 INSERT INTO messages
     (id, app_id, template_version_id, headers, tags, metadata, recipients, addressing,
      tracks_opens, tracks_clicks, is_simulated, unsubscribe, idempotency_key)
-VALUES
-    (%(id)s, %(app)s, %(version)s, %(headers)s, %(tags)s, %(metadata)s, %(recipients)s,
-     %(addressing)s, %(opens)s, %(clicks)s, %(simulated)s, %(unsubscribe)s, %(key)s)"""
+SELECT id, %(app)s, version, headers::jsonb,
+       ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)), metadata::jsonb, recipients,
+       addressing::jsonb, opens, clicks, simulated, unsubscribe, key
+FROM unnest(%(ids)b::uuid[], %(versions)b::uuid[], %(headers)b::text[], %(tags)b::text[],
+            %(metadata)b::text[], %(recipients)b::int[], %(addressing)b::text[],
+            %(opens)b::bool[], %(clicks)b::bool[], %(simulated)b::bool[], %(unsubscribe)b::bool[],
+            %(keys)b::text[])
+     AS m(id, version, headers, tags, metadata, recipients, addressing, opens, clicks, simulated,
+          unsubscribe, key)"""
 
 
-def store(session: Session, who: Submitter, order: Shared, route: Route, sheet: Sheet) -> None:
-    """Store the message of a submission and its files; raises InputInvalid (attachments)."""
-    files = _decoded(order.attachments, AttachmentLimits.of_app(route.app_settings))
+def store(session: Session, app_id: UUID, sheets: Sequence[Sheet]) -> None:
+    """Store the messages of submissions and their files; raises InputInvalid (attachments)."""
+    files = [
+        _decoded(one.order.attachments, AttachmentLimits.of_app(one.route.app_settings))
+        for one in sheets
+    ]
+    orders = [one.order for one in sheets]
     session.execute(
-        _MESSAGE,
+        _MESSAGES,
         {
-            "id": sheet.message_id,
-            "app": who.app_id,
-            "version": sheet.version_id,
-            "headers": Jsonb(order.headers),
-            "tags": list(order.tags),
-            "metadata": Jsonb(order.metadata),
-            "recipients": sheet.recipients,
-            "addressing": Jsonb(_addressing(order)),
-            "opens": order.tracking.opens,
-            "clicks": order.tracking.clicks,
-            "simulated": route.is_simulated,
-            "unsubscribe": order.unsubscribe,
-            "key": who.idempotency_key,
+            "app": app_id,
+            "ids": [one.message_id for one in sheets],
+            "versions": [one.version_id for one in sheets],
+            "headers": [_json(order.headers) for order in orders],
+            "tags": [_json(order.tags) for order in orders],
+            "metadata": [_json(order.metadata) for order in orders],
+            "recipients": [one.recipients for one in sheets],
+            "addressing": [_json(_addressing(order)) for order in orders],
+            "opens": [order.tracking.opens for order in orders],
+            "clicks": [order.tracking.clicks for order in orders],
+            "simulated": [one.who.is_simulated or one.route.is_sandbox for one in sheets],
+            "unsubscribe": [order.unsubscribe for order in orders],
+            "keys": [one.who.idempotency_key for one in sheets],
         },
     )
-    if files:
-        _attach(session, who.app_id, sheet.message_id, files)
+    for one, attached in zip(sheets, files, strict=True):
+        _attach(session, app_id, one.message_id, attached)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _addressing(order: Shared) -> dict[str, Any]:

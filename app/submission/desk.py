@@ -5,7 +5,7 @@ assembly and tenancy as functions.
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -38,17 +38,18 @@ class NewSender:
     author: Author
 
 
-StoreContent = Callable[[Session, UUID, str, str | None, str | None], UUID]
+Words = tuple[str, str | None, str | None]  # subject, HTML, text
+StoreContents = Callable[[Session, UUID, Sequence[Words]], list[UUID]]
 OpenAccount = Callable[[Session, NewSender], UUID]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What other rooms do: store content (app, subject, html, text), open an account for a sender.
+    """What other rooms do: store contents of an app, open an account for a sender.
 
     `open_account` raises InputInvalid when the address may not send. `pepper` keys address hashes.
     """
 
-    store_content: StoreContent
+    store_contents: StoreContents
     open_account: OpenAccount
     pepper: str

@@ -43,15 +43,17 @@ class Recipient:
     variables: dict[str, Any]
 
 
-def plan_mails(
-    session: Session, common: Common, recipients: Sequence[Recipient], pepper: str
-) -> set[UUID]:
-    """Plan a mail for each of `recipients`; return the ids of those that are suppressed.
+def mails_of(common: Common, recipients: Sequence[Recipient], pepper: str) -> list[PlannedMail]:
+    """Return a mail for each of `recipients`."""
+    return [_mail(common, each, address_hash(each.email, pepper)) for each in recipients]
+
+
+def plan_mails(session: Session, app_id: UUID, mails: Sequence[PlannedMail]) -> set[UUID]:
+    """Plan mails of one app; return the ids of those whose recipients are suppressed.
 
     Those have their row, too, in that state. Call inside a transaction.
     """
-    mails = [_mail(common, each, address_hash(each.email, pepper)) for each in recipients]
-    shunned = suppressed(session, common.app_id, [mail.to_hash for mail in mails])
+    shunned = suppressed(session, app_id, [mail.to_hash for mail in mails])
     plan(session, mails)
     stopped = {UUID(mail.id) for mail in mails if mail.to_hash in shunned}
     transitions.stop(session, [(each, SUPPRESSED) for each in stopped], State.SUPPRESSED)

@@ -1,5 +1,6 @@
 """By which queue and which sender account a submission goes, and with which content."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -8,19 +9,19 @@ from psycopg.rows import dict_row
 
 from app.db.session import Session, one
 from app.errors import Conflict, Forbidden, InputInvalid
-from app.submission.desk import Desk, NewSender, Submitter
+from app.submission.desk import Desk, NewSender, Submitter, Words
 from app.submission.schemas import Shared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where a submission goes. `app_settings` are the app's own limits."""
+    """Where mail goes that names this queue and this sender. `app_settings`: the app's own limits."""
 
     queue_id: UUID
     queue: str
     priority: int
     account_id: UUID
-    is_simulated: bool
+    is_sandbox: bool
     app_settings: dict[str, Any]
 
 
@@ -34,6 +35,18 @@ LEFT JOIN queues q ON q.app_id = a.id AND (q.name = %(queue)s OR q.id = %(queue_
 LEFT JOIN email_accounts s ON s.app_id = a.id AND s.address = %(address)s
 WHERE a.id = %(app)s
 ORDER BY q.id = %(queue_id)s DESC NULLS LAST LIMIT 1"""
+
+
+def routes_of(
+    session: Session, who: Submitter, orders: Sequence[Shared], desk: Desk
+) -> list[Route]:
+    """Return the route of each order, asked once where they agree: as route_of."""
+    found: dict[tuple[str, str], Route] = {}
+    for order in orders:
+        key = order.queue, order.sender.email
+        if key not in found:
+            found[key] = route_of(session, who, order, desk)
+    return [found[order.queue, order.sender.email] for order in orders]
 
 
 def route_of(session: Session, who: Submitter, order: Shared, desk: Desk) -> Route:
@@ -58,9 +71,9 @@ def route_of(session: Session, who: Submitter, order: Shared, desk: Desk) -> Rou
     return Route(
         queue_id=found["queue_id"],
         queue=found["queue"],
-        priority=order.priority or found["priority"],
+        priority=found["priority"],
         account_id=found["account_id"] or _opened(session, who, order, desk),
-        is_simulated=who.is_simulated or found["is_sandbox"],
+        is_sandbox=found["is_sandbox"],
         app_settings=found["settings"],
     )
 
@@ -117,17 +130,34 @@ WHERE t.app_id = %(app)s AND (t.name = %(name)s OR t.id = %(id)s)
 ORDER BY t.id = %(id)s DESC NULLS LAST, v.version DESC LIMIT 1"""
 
 
-def content_of(session: Session, app_id: UUID, order: Shared, desk: Desk) -> UUID:
-    """Return the template version a submission is written from, inline content stored.
+def contents_of(session: Session, app_id: UUID, orders: Sequence[Shared], desk: Desk) -> list[UUID]:
+    """Return the template version each order is written from, inline contents stored.
 
     Raises TemplateInvalid, InputInvalid (template_id).
     """
-    if order.template_id is None:
-        return desk.store_content(session, app_id, order.subject or "", order.html, order.text)
+    words = list(dict.fromkeys(_words(order) for order in orders if order.template_id is None))
+    stored = dict(zip(words, desk.store_contents(session, app_id, words), strict=True))
+    templates = {
+        (order.template_id, order.template_version): order for order in orders if order.template_id
+    }
+    versions = {key: _version_of(session, app_id, order) for key, order in templates.items()}
+    return [
+        versions[order.template_id, order.template_version]
+        if order.template_id
+        else stored[_words(order)]
+        for order in orders
+    ]
+
+
+def _words(order: Shared) -> Words:
+    return order.subject or "", order.html, order.text
+
+
+def _version_of(session: Session, app_id: UUID, order: Shared) -> UUID:
     binds = {
         "app": app_id,
         "name": order.template_id,
-        "id": _as_id(order.template_id),
+        "id": _as_id(order.template_id or ""),
         "version": order.template_version,
     }
     found = one(session, _TEMPLATE, binds)

@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from app.api import emails, failures, mailer, people
 from app.api.authentication import Door
 from app.api.serving import add_headers, register
+from app.api.submitting import crowd_of
 from app.audit import Author
 from app.clock import utc_now
 from app.config import Settings
@@ -56,6 +57,7 @@ def web(settings: Settings, redis_url: str, woken: list[UUID | None]) -> Flask:
         read_person=people.reader(chosen),
         take_request=RequestLimiter(redis_url).take_request,
         proxies=TrustedProxies(""),
+        crowd=crowd_of(chosen),
         wake=woken.append,
     )
     register(made, [*emails.routes.endpoints, *mailer.routes.endpoints], door)

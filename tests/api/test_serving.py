@@ -18,6 +18,7 @@ from app.api.endpoint import Routes, Unit
 from app.api.openapi import document
 from app.api.paging import Page, PageQuery, page
 from app.api.serving import add_headers, register
+from app.api.submitting import crowd_of
 from app.audit import Author
 from app.config import Settings
 from app.db import session as db
@@ -117,6 +118,7 @@ def client(settings: Settings, redis_url: str, effects: list[str]) -> Iterator[F
         read_person=people.reader(chosen),
         take_request=RequestLimiter(redis_url).take_request,
         proxies=TrustedProxies("127.0.0.0/8"),
+        crowd=crowd_of(chosen),
     )
     register(web, routes_of(effects).endpoints, door)
     web.after_request(add_headers)

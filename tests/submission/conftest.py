@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from app.assembly.contents import version_for
+from app.assembly.contents import versions_for
 from app.clock import utc_now
 from app.db.session import Session
 from app.submission.accept import Accepted, accept
@@ -29,7 +29,7 @@ def open_account(session: Session, sender: NewSender) -> UUID:
     ).id
 
 
-DESK = Desk(store_content=version_for, open_account=open_account, pepper=PEPPER)
+DESK = Desk(store_contents=versions_for, open_account=open_account, pepper=PEPPER)
 
 
 @pytest.fixture
