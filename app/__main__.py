@@ -66,6 +66,10 @@ _COMMANDS = {
         target="app.cli.bounce:bounce", summary="Mails that came back: explain what they say."
     ),
     "ledger": Entry(target="app.cli.ledger:ledger", summary="Prove that every mail is accounted."),
+    "retention": Entry(
+        target="app.cli.retention:retention",
+        summary="What is past its time: run, list archives, show one.",
+    ),
     "epoch": Entry(
         target="app.cli.epoch:epoch", summary="After a restore: show, confirm that it may send."
     ),

@@ -108,6 +108,15 @@ class Settings(BaseSettings):
         Path(".local/state"),
         description="Local disk for attempt journals and the tracking spool; must survive restarts.",
     )
+    archive_dir: Path = Field(
+        Path(".local/archive"),
+        description="Folder of archived months (docs/retention.md); the same for all workers, backed up.",
+    )
+    backup_days: int = Field(
+        30,
+        ge=0,
+        description="Days your backups of the database are kept; named in the receipt of an erasure.",
+    )
     worker_processes: int = Field(2, description="Dramatiq worker processes under `mailqueue up`.")
     worker_threads: int = Field(
         4, ge=1, description="Threads in each worker process; one stays free of any slow server."

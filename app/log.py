@@ -47,6 +47,7 @@ class Event(StrEnum):
     PASS_FINISHED = "pass.finished"  # noqa: S105 - a scheduling pass, no password
     PROCESS_STARTED = "process.started"
     PROCESS_STOPPED = "process.stopped"
+    RETENTION_APPLIED = "retention.applied"
     REQUEST_FAILED = "request.failed"
     SENDER_JUDGED = "sender.judged"
     SENDING_QUARANTINED = "sending.quarantined"

@@ -103,7 +103,7 @@ class Timetable:
 
 
 def beats(interval_ms: int) -> tuple[Beat, ...]:
-    """Return what the clock repeats: passes, rollups, sweeps, webhooks, checks, judgements, forecasts."""
+    """Return what the clock repeats: passes, rollups, sweeps, webhooks, checks, forecasts, retention."""
     return (
         Beat(actor="schedule_tick", queue=SCHEDULE.queue, every_s=interval_ms / 1000),
         Beat(actor="fold_stats", queue=MAINTENANCE.queue, every_s=5.0),
@@ -113,6 +113,7 @@ def beats(interval_ms: int) -> tuple[Beat, ...]:
         Beat(actor="check_books", queue=MAINTENANCE.queue, every_s=60.0),
         Beat(actor="judge_senders", queue=MAINTENANCE.queue, every_s=30.0),
         Beat(actor="refresh_forecasts", queue=MAINTENANCE.queue, every_s=60.0),
+        Beat(actor="retain", queue=MAINTENANCE.queue, every_s=3600.0),
     )
 
 

@@ -131,7 +131,11 @@ def configured(
 ) -> Iterator[Settings]:
     """The process's own settings(), for tests that run actors in this process."""
     own = {"DATABASE_URL": database, "RABBITMQ_URL": rabbitmq_url, "REDIS_URL": redis_url}
-    _set(monkeypatch, own | {"MAILQUEUE_STATE_DIR": str(tmp_path)})
+    folders = {
+        "MAILQUEUE_STATE_DIR": str(tmp_path),
+        "MAILQUEUE_ARCHIVE_DIR": str(tmp_path / "archive"),
+    }
+    _set(monkeypatch, own | folders)
     monkeypatch.setitem(Settings.model_config, "env_file", None)  # a developer's own .env
     config.settings.cache_clear()
     yield config.settings()

@@ -14,6 +14,7 @@ from app.api.forms import Given, View, secret_box
 from app.api.paging import Page, PageQuery, page
 from app.db.session import Session
 from app.errors import NotFound
+from app.retention.periods import SHORTEST_AUDIT
 from app.tenancy import api_keys, apps, smtp_configs
 from app.tenancy.api_keys import NewKey
 from app.tenancy.apps import App, AppStatus
@@ -23,6 +24,8 @@ routes = Routes("apps", about="Tenants: each has its own keys, queues, accounts,
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Domain = Annotated[str, Field(min_length=1, max_length=253)]
+_LONGEST_DAYS = 3_650
+Days = Annotated[int, Field(ge=1, le=_LONGEST_DAYS)]
 Quota = Annotated[int, Field(ge=1, le=1_000_000_000)] | None
 
 
@@ -37,12 +40,16 @@ class AppSettings(Given):
     """Settings of one app; null takes one away, and what is usual holds again.
 
     `from_domains`: the only domains it may send from. `soft_bounces`: usually 5 mails in 14 days.
+    `retention_*_days`: how long mails, kept content and the audit log stay; usual are 90, 30, 365.
     """
 
     attachments_most: Annotated[int, Field(ge=0, le=1_000)] | None = None
     attachments_total_bytes: Annotated[int, Field(ge=0, le=30_000_000)] | None = None
     from_domains: Annotated[tuple[Domain, ...], Field(max_length=100)] | None = None
     soft_bounces: SoftBounces | None = None
+    retention_emails_days: Days | None = None
+    retention_content_days: Days | None = None
+    retention_audit_days: Annotated[int, Field(ge=SHORTEST_AUDIT, le=_LONGEST_DAYS)] | None = None
 
 
 class NewApp(Given):

@@ -5,6 +5,7 @@ call. Workers connect as mailqueue_worker; the API's tenant_transaction() steps 
 mailqueue_api, which row-level security confines to one app (DESIGN 8).
 """
 
+import datetime as dt
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -125,6 +126,17 @@ def tenant_transaction(session: Session, app_id: UUID) -> Iterator[Session]:
             stack.enter_context(psycopg.Transaction(session))
             session.execute(_STEP_DOWN, (str(app_id),))
         yield session
+
+
+@contextmanager
+def limited(session: Session, longest: dt.timedelta) -> Iterator[None]:
+    """Let no statement take longer (psycopg's QueryCanceled); the session is as before afterwards."""
+    milliseconds = str(int(longest.total_seconds() * 1000))
+    session.execute("SELECT set_config('statement_timeout', %s, false)", (milliseconds,))
+    try:
+        yield
+    finally:
+        session.execute("RESET statement_timeout")
 
 
 def one(session: Session, statement: str, binds: dict[str, Any] | Sequence[Any] = ()) -> Row | None:

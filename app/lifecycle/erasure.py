@@ -9,6 +9,7 @@ from uuid import UUID
 
 from app.db.session import Session
 from app.lifecycle import transitions
+from app.lifecycle.events import QUOTES
 from app.lifecycle.states import State
 
 ERASED = "erased"
@@ -21,9 +22,7 @@ UPDATE emails SET to_email = %(erased)s, to_name = NULL, variables = '{}',
 WHERE id = ANY(%(ids)s) AND (to_email <> %(erased)s OR reason IS NOT NULL)
 RETURNING id"""
 _TIMELINE = """
-UPDATE email_events SET data =
-  data - ARRAY['text', 'dialogue', 'url', 'ip', 'user_agent', 'reason', 'from', 'subject', 'address']
-WHERE email_id = ANY(%s)
+UPDATE email_events SET data = data - %(quotes)s::text[] WHERE email_id = ANY(%(ids)s)
 RETURNING id"""
 _COPIES = "DELETE FROM inbox_message_content WHERE ref_id = ANY(%s) RETURNING ref_id"
 _NOTES = "DELETE FROM webhook_events WHERE email_id = ANY(%s) RETURNING id"
@@ -47,10 +46,11 @@ def erase(session: Session, ids: Sequence[UUID], inbound: Sequence[UUID]) -> dic
     """
     transitions.stop(session, [(each, "suppressed: erased") for each in ids], State.SUPPRESSED)
     chosen = list(ids)
+    quoted = {"ids": chosen, "quotes": list(QUOTES)}
     blank = session.execute(_BLANK, {"ids": chosen, "erased": ERASED}).fetchall()
     return {
         "emails": len(blank),
-        "email_events": len(session.execute(_TIMELINE, (chosen,)).fetchall()),
+        "email_events": len(session.execute(_TIMELINE, quoted).fetchall()),
         "inbox_message_content": len(session.execute(_COPIES, ([*chosen, *inbound],)).fetchall()),
         "webhook_events": len(session.execute(_NOTES, (chosen,)).fetchall()),
     }

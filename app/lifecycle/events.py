@@ -16,6 +16,19 @@ import orjson
 from app.db.session import Session
 from app.lifecycle.notices import TOLD, note
 
+# Fields of an event's data that may quote an address or tell who somebody is.
+QUOTES = (
+    "text",
+    "dialogue",
+    "url",
+    "ip",
+    "user_agent",
+    "reason",
+    "from",
+    "subject",
+    "address",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEvent:

@@ -32,28 +32,40 @@ class Ledger:
         return self.planned - accounted - self.expired - self.unknown - self.waiting
 
 
-_CAMPAIGN_PLANNED = "SELECT coalesce(sum(steps_planned), 0) FROM enrolments WHERE campaign_id = %s"
-_CAMPAIGN_STATES = "SELECT status, count(*) FROM emails WHERE campaign_id = %s GROUP BY 1"
+# What retention and erasure took away is counted in retired_emails (app/lifecycle/retired).
+_CAMPAIGN_PLANNED = """
+SELECT (SELECT coalesce(sum(steps_planned), 0) FROM enrolments WHERE campaign_id = %(campaign)s)
+     + (SELECT coalesce(sum(n), 0) FROM retired_emails
+        WHERE campaign_id = %(campaign)s AND kind = 'planned')"""
+_CAMPAIGN_STATES = """
+SELECT status, count(*) FROM emails WHERE campaign_id = %(campaign)s GROUP BY 1
+UNION ALL
+SELECT kind, n FROM retired_emails WHERE campaign_id = %(campaign)s AND kind <> 'planned'"""
 
 # Addresses accepted but not expanded yet wait, although no e-mail stands for them.
 _BATCH_PLANNED = "SELECT accepted FROM batches WHERE id = %(batch)s"
 _BATCH_STATES = """
 SELECT status, count(*) FROM emails WHERE batch_id = %(batch)s GROUP BY 1
 UNION ALL
-SELECT 'scheduled', accepted - expanded FROM batches WHERE id = %(batch)s"""
+SELECT 'scheduled', accepted - expanded FROM batches WHERE id = %(batch)s
+UNION ALL
+SELECT kind, n FROM retired_emails WHERE batch_id = %(batch)s AND kind <> 'planned'"""
 
 _APP_PLANNED = """
 SELECT (SELECT coalesce(sum(steps_planned), 0) FROM enrolments WHERE app_id = %(app)s)
-     + (SELECT coalesce(sum(recipients), 0) FROM messages WHERE app_id = %(app)s)"""
+     + (SELECT coalesce(sum(recipients), 0) FROM messages WHERE app_id = %(app)s)
+     + (SELECT coalesce(sum(n), 0) FROM retired_emails WHERE app_id = %(app)s AND kind = 'planned')"""
 _APP_STATES = """
 SELECT status, count(*) FROM emails WHERE app_id = %(app)s GROUP BY 1
 UNION ALL
-SELECT 'scheduled', coalesce(sum(accepted - expanded), 0) FROM batches WHERE app_id = %(app)s"""
+SELECT 'scheduled', coalesce(sum(accepted - expanded), 0) FROM batches WHERE app_id = %(app)s
+UNION ALL
+SELECT kind, n FROM retired_emails WHERE app_id = %(app)s AND kind <> 'planned'"""
 
 
 def of_campaign(session: Session, campaign_id: UUID) -> Ledger:
     """Return the balance of one campaign, both counts from one snapshot."""
-    return _balance(session, _CAMPAIGN_PLANNED, _CAMPAIGN_STATES, (campaign_id,))
+    return _balance(session, _CAMPAIGN_PLANNED, _CAMPAIGN_STATES, {"campaign": campaign_id})
 
 
 def of_batch(session: Session, batch_id: UUID) -> Ledger:
@@ -66,9 +78,7 @@ def of_app(session: Session, app_id: UUID) -> Ledger:
     return _balance(session, _APP_PLANNED, _APP_STATES, {"app": app_id})
 
 
-def _balance(
-    session: Session, planned: str, states: str, binds: tuple[UUID] | dict[str, UUID]
-) -> Ledger:
+def _balance(session: Session, planned: str, states: str, binds: dict[str, UUID]) -> Ledger:
     with session.transaction():
         session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         total = session.execute(planned, binds).fetchone()

@@ -5,14 +5,13 @@ changed, and none may keep the database busy for longer than a few seconds.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
 
-from app.db.session import Session
+from app.db.session import Session, limited
 from app.ids import lower_bound
 from app.lifecycle import ledger
 from app.lifecycle.ledger import Ledger
@@ -62,7 +61,7 @@ def check(session: Session, now: dt.datetime) -> Review:
         *(("app", i, ledger.of_app) for i in _drawn({row[0] for row in rows}, _APPS, now)),
     ]
     off, untold = [], 0
-    with _within(session, _LONGEST):
+    with limited(session, _LONGEST):
         for kind, book_id, balance in books:
             try:
                 off_by = balance(session, book_id).off_by
@@ -81,14 +80,3 @@ def _drawn(ids: set[UUID], limit: int, now: dt.datetime) -> list[UUID]:
         return ordered
     start = int(now.timestamp() // 60) * limit % len(ordered)
     return (ordered + ordered)[start : start + limit]
-
-
-@contextmanager
-def _within(session: Session, longest: dt.timedelta) -> Iterator[None]:
-    """Let no statement take longer; the session is as before afterwards."""
-    milliseconds = str(int(longest.total_seconds() * 1000))
-    session.execute("SELECT set_config('statement_timeout', %s, false)", (milliseconds,))
-    try:
-        yield
-    finally:
-        session.execute("RESET statement_timeout")

@@ -15,12 +15,13 @@ from app.queueing.dead_letters import DeadLetter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which open dead letters: those that match every field that is set."""
+    """Which open dead letters: those that match every field that is set; `before`: died earlier."""
 
     app_id: UUID | None = None
     ids: tuple[UUID, ...] | None = None
     fingerprint: str | None = None
     queue: str | None = None
+    before: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,8 @@ _WHERE = """
 status = 'open' AND (%(app)s::uuid IS NULL OR app_id = %(app)s)
   AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s))
   AND (%(fingerprint)s::text IS NULL OR fingerprint = %(fingerprint)s)
-  AND (%(queue)s::text IS NULL OR queue = %(queue)s)"""
+  AND (%(queue)s::text IS NULL OR queue = %(queue)s)
+  AND (%(before)s::timestamptz IS NULL OR failed_at < %(before)s)"""
 
 _GROUPS = f"""
 SELECT fingerprint, queue, min(error_class) AS error_class,
@@ -103,6 +105,7 @@ def _binds(choice: Choice, limit: int) -> dict[str, Any]:
         "ids": None if choice.ids is None else list(choice.ids),
         "fingerprint": choice.fingerprint,
         "queue": choice.queue,
+        "before": choice.before,
         "limit": limit,
     }
 

@@ -188,7 +188,9 @@ UPDATE batches SET expanded = %(done)s,
   status = CASE WHEN %(done)s >= accepted THEN 'expanded' ELSE 'expanding' END,
   body_compressed = CASE WHEN %(done)s >= accepted THEN NULL ELSE body_compressed END
 WHERE id = %(batch)s"""
-_FAIL = "UPDATE batches SET status = 'failed', rejected = rejected || %s::jsonb WHERE id = %s"
+_FAIL = """
+UPDATE batches SET status = 'failed', rejected = rejected || %s::jsonb, body_compressed = NULL
+WHERE id = %s"""
 
 
 def expand_open(session: Session, pepper: str, now: dt.datetime, within_s: float) -> int:

@@ -114,11 +114,12 @@ def _attached(file: File, size: int) -> AttachedFile:
     )
 
 
-# The same bytes of the same type are stored once in an app.
+# The same bytes of the same type are stored once in an app. To touch the row keeps it from being
+# deleted as one nobody needs (app/submission/expiry) before the message that needs it is committed.
 _STORE_FILE = """
 INSERT INTO attachments (id, app_id, content_hash, content_type, size_bytes, content)
 VALUES (%(id)s, %(app)s, %(hash)s, %(type)s, %(size)s, %(content)s)
-ON CONFLICT (app_id, content_hash) DO NOTHING"""
+ON CONFLICT (app_id, content_hash) DO UPDATE SET created_at = now()"""
 _ATTACH = """
 INSERT INTO message_attachments
     (message_id, position, app_id, attachment_id, filename, content_id, is_inline)

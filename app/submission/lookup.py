@@ -211,11 +211,18 @@ def _index_for(wanted: Filter) -> str:
     return "recipient" if wanted.to_hash is not None else "app"
 
 
+# With those that retention took away.
 _COUNTS = """
-SELECT status, count(*) FROM emails WHERE app_id = %s AND batch_id = %s GROUP BY 1"""
+SELECT kind, sum(n)::bigint FROM (
+  SELECT status AS kind, count(*) AS n FROM emails
+  WHERE app_id = %(app)s AND batch_id = %(batch)s GROUP BY 1
+  UNION ALL
+  SELECT kind, n FROM retired_emails
+  WHERE app_id = %(app)s AND batch_id = %(batch)s AND kind <> 'planned') counted
+GROUP BY 1"""
 
 
 def batch_counts(session: Session, app_id: UUID, batch_id: UUID) -> dict[State, int]:
     """Return how many mails of a batch are in which state (emails_batch)."""
-    rows = session.execute(_COUNTS, (app_id, batch_id)).fetchall()
+    rows = session.execute(_COUNTS, {"app": app_id, "batch": batch_id}).fetchall()
     return {State(row[0]): row[1] for row in rows}

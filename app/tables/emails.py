@@ -33,6 +33,7 @@ messages = sa.Table(
     base.flag("is_simulated"),
     base.flag("unsubscribe"),
     base.text("idempotency_key", nullable=True),
+    sa.Index("messages_template_version_id", "template_version_id"),
 )
 
 attachments = sa.Table(
@@ -78,6 +79,7 @@ batches = sa.Table(
     base.created_at(),
     base.one_of("status", ("accepted", "expanding", "expanded", "failed")),
     sa.Index("batches_open", "id", postgresql_where=sa.text("status IN ('accepted', 'expanding')")),
+    sa.Index("batches_message_id", "message_id"),
 )
 
 # The enum is app.lifecycle.states.State, a floor above; a test holds the two in step.
@@ -178,6 +180,36 @@ email_events = sa.Table(
         postgresql_where=sa.text("type = 'attempt' AND data ->> 'verdict' = 'unknown'"),
     ),
     postgresql_partition_by="RANGE (email_id)",
+)
+
+# How many mails of each end retention took away: the books go on without the rows. `kind` is a state,
+# or "planned" where what asked for the mails is gone, too. `partition`: of a month under way.
+retired_emails = sa.Table(
+    "retired_emails",
+    metadata,
+    base.app_id(),
+    sa.Column("campaign_id", base.UUID),
+    sa.Column("batch_id", base.UUID),
+    base.text("kind"),
+    base.text("partition", default=""),
+    sa.Column("n", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint(
+        "app_id",
+        "campaign_id",
+        "batch_id",
+        "kind",
+        "partition",
+        name="retired_emails_key",
+        postgresql_nulls_not_distinct=True,
+    ),
+    sa.Index(
+        "retired_emails_campaign_id",
+        "campaign_id",
+        postgresql_where=sa.text("campaign_id IS NOT NULL"),
+    ),
+    sa.Index(
+        "retired_emails_batch_id", "batch_id", postgresql_where=sa.text("batch_id IS NOT NULL")
+    ),
 )
 
 # The sweeper's ledger: what was released and how much of it is unfinished. Its payload is the

@@ -200,6 +200,23 @@ gdpr_requests = sa.Table(
     sa.Index("gdpr_requests_app_id_id", "app_id", "id"),
 )
 
+# Files that hold what retention took out of the database. A series is a partition, in parts.
+archives = sa.Table(
+    "archives",
+    metadata,
+    base.key(),
+    base.text("series"),
+    sa.Column("part", sa.Integer, nullable=False),
+    base.text("location"),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", base.HASH, nullable=False),
+    sa.Column("last_key", pg.ARRAY(base.UUID), nullable=False),
+    base.flag("is_last"),
+    base.created_at(),
+    sa.UniqueConstraint("series", "part"),
+)
+
 # One row, made by the first pass; app/lifecycle/epoch says what it is for. `home` is the server
 # and database that sent last: a copy finds that it is not at home.
 send_epoch = sa.Table(
