@@ -8,6 +8,8 @@ variable, a link with variables, or a whole `if` or `for`, encoded per mail betw
 """
 
 import html as markup
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -35,7 +37,11 @@ from app.assembly.personalise import MAX_OUTPUT, PLAIN, Medium, Page, Write, too
 from app.errors import MessageMalformed, MissingVariables, Unrenderable
 from app.mail import address, headers, mime
 from app.mail.attachments import AttachedFile
+from app.smtp.wire import LONGEST_LINE, WireForm, wire_form
 from tracking.rewriting import destination
+
+_MARK = 0x100  # what stands for slot n while lines are measured: character _MARK + n, never ASCII
+_MARKS = re.compile(r"[^\x00-\x7f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +84,15 @@ class Compiled:
     List-Unsubscribe.
     """
 
-    __slots__ = ("_columns", "_pick", "_roomy", "_segments", "_size", "_subject", "_unsubscribe",
-                 "is_international", "links", "tail", "unsubscribes", "variables")  # fmt: skip
+    __slots__ = ("_columns", "_pick", "_roomy", "_segments", "_size", "_spare", "_subject",
+                 "_unsubscribe", "is_international", "links", "tail", "unsubscribes", "variables")  # fmt: skip
 
     def __init__(self, body: Body, identity: Identity, files: Sequence[AttachedFile]) -> None:
         parts = mime.body(body.text, body.html, files, body.seed)
         layout = [*header_layout(identity), *parts.layout, *([] if files else parts.tail)]
         self.tail = tuple(_encoded(piece) for piece in parts.tail) if files else ()
         self._segments, used = _alternating(layout)
+        self._spare = _spare(layout)
         self._pick = itemgetter(*used)
         self._size = body.slots
         # Slots of this many characters together cannot exceed the largest output.
@@ -143,12 +150,23 @@ class Compiled:
             )
         out = self._segments.copy()
         out[1::2] = self._pick(slots)
-        return f"Date: {date}\r\n{''.join(out)}".encode()
+        data = f"Date: {date}\r\n{''.join(out)}".encode()
+        return WireForm(data) if self._keeps_lines(slots) else data
 
     def whole(self, slots: Sequence[str], date: str, files: Sequence[bytes]) -> bytes:
         """Return the message with its files: `files[n]` is the encoded body of the n-th."""
         tail = (files[piece] if isinstance(piece, int) else piece for piece in self.tail)
         return b"".join((self.join(slots, date), *tail))
+
+    def _keeps_lines(self, slots: Sequence[str]) -> bool:
+        """Tell whether slots cannot make lines, nor longer ones than may be sent: as most cannot.
+
+        Then what was proved of the segments holds for the mail; folded headers start with a space.
+        """
+        said = " ".join(slots)
+        if len(said) > self._spare or said.startswith(".") or " ." in said:
+            return False
+        return said.isascii() and said.replace("\r\n ", "").isprintable()
 
     def _subject_line(self, scope: Scope, missing: list[str]) -> str:
         page = Page(missing)
@@ -187,6 +205,27 @@ def _alternating(layout: Layout) -> tuple[list[str], list[int]]:
         else:
             segments.append(piece)
     return segments, used
+
+
+def _spare(layout: Layout) -> int:
+    """Return how many characters the slots may have together and never make a line too long.
+
+    -1 when the segments prove nothing: they are no whole mail, or not ASCII.
+    """
+    if not all(one.isascii() for one in layout if isinstance(one, str)):
+        return -1
+    text = "".join(one if isinstance(one, str) else chr(_MARK + one) for one in layout)
+    for filling in ("", "x"):
+        skeleton = _MARKS.sub(filling, text).encode()
+        if wire_form(skeleton) != skeleton:
+            return -1
+    return min(_room(line) for line in text.split("\r\n"))
+
+
+def _room(line: str) -> int:
+    slots = _MARKS.findall(line)
+    most = max(Counter(slots).values(), default=1)
+    return (LONGEST_LINE - len(line) + len(slots)) // most
 
 
 def compile_version(

@@ -13,11 +13,10 @@ from enum import StrEnum
 
 from app.smtp.connection import Capabilities, Stage
 from app.smtp.replies import Reply
+from app.smtp.wire import wire_form
 
 _ADDRESS = re.compile(rb"[^\x00-\x20\x7f<>]{1,320}")
 _XTEXT = re.compile(rb"[^!-*,-<>-~]")
-_ODD_BREAK = re.compile(rb"\n(?:(?=\.)|(?<!\r\n))")
-_WINDOW = 1_000  # RFC 5321, 4.5.3.1.6: a line has at most 998 octets and its CRLF
 
 
 class Verdict(StrEnum):
@@ -141,34 +140,6 @@ def is_writable(address: bytes) -> bool:
 def _is_sender(address: bytes) -> bool:
     """Return whether MAIL FROM can say it, the null return path included; few senders, many mails."""
     return not address or is_writable(address)
-
-
-def wire_form(data: bytes) -> bytes | None:
-    """Return a mail's bytes with dots stuffed (RFC 5321, 4.5.2), None if they are not canonical.
-
-    Canonical: CRLF lines of at most 998 octets, the last one ended, no bare CR or LF, no NUL. Most
-    of a plain mail's CPU outside the socket is spent here, so one search finds both kinds of line
-    break that need a closer look: one without CR, and one before a dot.
-    """
-    if data.count(b"\r") != data.count(b"\n") or not data.endswith(b"\r\n") or b"\0" in data:
-        return None
-    if _has_long_line(data):
-        return None
-    if _ODD_BREAK.search(data) is not None:
-        if data.count(b"\r\n") != data.count(b"\n"):
-            return None
-        data = data.replace(b"\n.", b"\n..")
-    return b"." + data if data.startswith(b".") else data
-
-
-def _has_long_line(data: bytes) -> bool:
-    """Return whether a line does not fit 998 octets and CRLF; looks at every 1,000th byte or so."""
-    start, size = 0, len(data)
-    while size - start > _WINDOW:
-        start = data.rfind(b"\n", start, start + _WINDOW) + 1
-        if not start:
-            return True
-    return False
 
 
 def _is_international(envelope: Envelope) -> bool:

@@ -28,7 +28,8 @@ from app.queueing.steps import SEND, Lane
 from app.smtp.connection import Security, Server
 from app.smtp.group import Group
 from app.smtp.journal import Journal
-from app.smtp.transaction import Envelope, wire_form
+from app.smtp.transaction import Envelope
+from app.smtp.wire import wire_form
 from app.tenancy import email_accounts, queues
 from infra.load import letters, sinks, tenant
 from infra.load.figures import Figure

@@ -12,6 +12,7 @@ from app.errors import (
     MissingVariables,
     Unrenderable,
 )
+from app.smtp.wire import WireForm, wire_form
 from tests.assembly.letters import (
     APP,
     BASE,
@@ -281,3 +282,25 @@ def test_two_mails_differ_only_in_their_slots():
 
     assert len(first) == len(second)
     assert first != second
+
+
+SLOT = st.sampled_from((".", "..x", "\r\n .", "\r\n.\r\n", "\n", "\r", "\0", "x" * 950, "ü", "a"))
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_what_is_called_a_wire_form_is_one_whatever_its_slots_hold(data):
+    source = "Hi {{ a }}{{ b }}\n{{ a }}.{{ b }}\n"
+    version = compiled(html=f"<p>{source}</p>", text=source, subject="{{ a }}: {{ b }}")
+    slots = version.slots(recipient({"a": "1", "b": "2"}))
+    for place in data.draw(st.lists(st.integers(0, len(slots) - 1), max_size=2)):
+        slots[place] = data.draw(SLOT)
+
+    mail = version.join(slots, DATE)
+
+    assert not isinstance(mail, WireForm) or wire_form(bytes(mail)) == mail
+
+
+def test_an_ordinary_mail_needs_no_second_look_before_it_is_sent():
+    version = compiled(html="<p>Hi {{ name }}</p>", subject="For {{ name }}")
+    assert isinstance(version.join(version.slots(recipient({"name": "Zoë"})), DATE), WireForm)

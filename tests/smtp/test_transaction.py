@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.smtp.connection import Capabilities
-from app.smtp.transaction import LocalRefusal, prepare, wire_form
+from app.smtp.transaction import LocalRefusal, prepare
+from app.smtp.wire import wire_form
 from tests.smtp.peers import BODY, mail
 
 ALL = Capabilities(pipelining=True, size=10_000, smtputf8=True, eight_bit=True, dsn=True)
