@@ -22,6 +22,7 @@ from app.config import settings
 from app.db.session import Session
 from app.errors import NotFound
 from app.mail.attachments import AttachedFile
+from app.mail.echo import echo_of
 from app.queueing.payloads import ChunkPayload
 
 _MAX_AGE_S = 60.0  # an account's name and a campaign's tracking switches may change
@@ -111,12 +112,13 @@ SELECT a.address, a.display_name, a.reply_to, a.codes_replies, apps.keeps_conten
        coalesce(m.tracks_clicks, c.tracks_clicks, true) AS track_clicks,
        coalesce(m.unsubscribe, true) AS unsubscribe,
        coalesce(m.addressing, '{}') AS addressing, coalesce(m.headers, '{}') AS headers,
-       coalesce(m.recipients, 0) AS recipients,
+       coalesce(m.recipients, 0) AS recipients, s.host,
        ARRAY(SELECT jsonb_build_array(f.attachment_id, f.filename, t.content_type, t.size_bytes,
                                       f.content_id, f.is_inline)
              FROM message_attachments f JOIN attachments t ON t.id = f.attachment_id
              WHERE f.message_id = m.id ORDER BY f.position) AS files
 FROM email_accounts a JOIN apps ON apps.id = a.app_id
+JOIN smtp_configs s ON s.id = a.smtp_config_id
 LEFT JOIN campaigns c ON c.id = %(campaign)s
 LEFT JOIN messages m ON m.id = %(message)s AND m.app_id = a.app_id
 WHERE a.id = %(account)s AND a.app_id = %(app)s
@@ -162,6 +164,7 @@ def _identity(sheet: Sheet, row: Mapping[str, Any]) -> Identity:
         to=to,
         cc=cc,
         headers=tuple(row["headers"].items()),
+        echo=echo_of(row["host"]),
         tracking_url=settings().tracking_url,
         message_id_domain=row["address"].rpartition("@")[2],
         track_opens=row["track_opens"],

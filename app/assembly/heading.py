@@ -28,7 +28,7 @@ class Identity:
     """Who sends a message and how it is tracked. `link_token` signs (destination, link number).
 
     `to` and `cc` are what every recipient sees; an empty `to` is the mail's own recipient. An empty
-    `reply_to` leaves Reply-To to each mail.
+    `reply_to` leaves Reply-To to each mail. `echo` is a header line for the mail's id (app/mail/echo).
     """
 
     from_address: str
@@ -44,6 +44,7 @@ class Identity:
     cc: tuple[Mailbox, ...] = ()
     feedback_id: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    echo: str = ""
 
     @property
     def base(self) -> str:
@@ -81,7 +82,16 @@ def header_layout(identity: Identity) -> Layout:
     layout += [
         f"{name}: {headers.check_header(name, value)}\r\n" for name, value in identity.headers
     ]
-    return layout
+    return layout + _echo(identity)
+
+
+def _echo(identity: Identity) -> Layout:
+    """Return the line that has the provider echo the mail's id, unless the message has its own."""
+    name = identity.echo.partition(":")[0].lower()
+    if not name or any(name == given.lower() for given, _ in identity.headers):
+        return []
+    before, _, after = identity.echo.partition("*")
+    return [before, MAIL_ID, f"{after}\r\n"]
 
 
 def _recipients(identity: Identity) -> Layout:

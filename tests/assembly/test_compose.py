@@ -12,6 +12,7 @@ from app.errors import (
     MissingVariables,
     Unrenderable,
 )
+from app.mail.echo import echo_of
 from app.smtp.wire import WireForm, wire_form
 from tests.assembly.letters import (
     APP,
@@ -70,6 +71,27 @@ def test_no_value_can_add_a_header(value, name):
     assert message.keys() == EVERY_HEADER
     assert [one.addr_spec for one in message["To"].addresses] == ["user@rcpt.example"]
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "value"),
+    [
+        ("smtp.postmarkapp.com", "X-PM-Metadata-mailqueue", MAIL.hex),
+        ("smtp.sendgrid.net", "X-SMTPAPI", f'{{"unique_args":{{"mailqueue":"{MAIL.hex}"}}}}'),
+        ("smtp.mailgun.org", "X-Mailgun-Variables", f'{{"mailqueue":"{MAIL.hex}"}}'),
+        ("email-smtp.us-east-1.amazonaws.com", "X-SES-MESSAGE-TAGS", f"mailqueue={MAIL.hex}"),
+    ],
+)
+def test_a_provider_is_asked_to_echo_the_mails_id(host, name, value):
+    message = parsed(written(full(echo=echo_of(host)), {"a": "x"}))
+    assert message.keys() == [*EVERY_HEADER[:10], name, *EVERY_HEADER[10:]]
+    assert message[name] == value
+
+
+def test_a_message_with_its_own_header_for_the_provider_keeps_it():
+    own = (("X-Smtpapi", "{}"),)
+    message = parsed(written(full(headers=own, echo=echo_of("smtp.sendgrid.net")), {"a": "x"}))
+    assert message.get_all("X-SMTPAPI") == ["{}"]
 
 
 @given(ANY)
