@@ -1,4 +1,6 @@
-"""One POST to a checked address: hard deadline once connected, capped answer, no redirect. Knows no database.
+"""One request to a checked address: hard deadline once connected, capped answer, no redirect.
+
+Knows no database.
 
 The standard library's client over a socket of our own: so the connection goes to the very address
 that was checked, while TLS and Host speak of the name (TRUST.md). A timer shuts the socket at the
@@ -11,15 +13,18 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
 
 from app.clock import monotonic_s
-from app.errors import MailqueueError
+from app.errors import DependencyUnavailable, MailqueueError
 from app.webhooks.destination import Destination, Reach, address_of, parsed
 from app.webhooks.retries import Reply
 
 CONNECT_S = 5.0
 DEADLINE_S = 10.0
 KEPT_BYTES = 2_000
+_FETCHED_BYTES = 65_536
 
 
 def post(url: str, headers: Mapping[str, str], body: bytes, reach: Reach) -> Reply:
@@ -27,7 +32,8 @@ def post(url: str, headers: Mapping[str, str], body: bytes, reach: Reach) -> Rep
     started_s = monotonic_s()
     code, said, error = 0, b"", None
     try:
-        code, said = _exchanged(parsed(url), headers, body, reach)
+        ask = _Ask(method="POST", headers=headers, body=body, most_bytes=KEPT_BYTES)
+        code, said = _exchanged(parsed(url), ask, reach)
     except MailqueueError as refusal:
         error = str(refusal)
     except (OSError, http.client.HTTPException) as failure:
@@ -43,9 +49,34 @@ def post(url: str, headers: Mapping[str, str], body: bytes, reach: Reach) -> Rep
     )
 
 
-def _exchanged(
-    found: Destination, headers: Mapping[str, str], body: bytes, reach: Reach
-) -> tuple[int, bytes]:
+def get(url: str, reach: Reach) -> bytes:
+    """Return what stands at a URL, its first 64 kB; raises InputInvalid, DependencyUnavailable."""
+    ask = _Ask(method="GET", headers={}, body=b"", most_bytes=_FETCHED_BYTES)
+    found = parsed(url)
+    try:
+        code, said = _exchanged(found, ask, reach)
+    except (OSError, http.client.HTTPException) as failure:
+        raise _unfetched(found, str(failure)) from failure
+    if code != HTTPStatus.OK:
+        raise _unfetched(found, f"It answered {code}")
+    return said
+
+
+def _unfetched(found: Destination, why: str) -> DependencyUnavailable:
+    return DependencyUnavailable(
+        f"{found.host} did not give what was asked for.", why=f"{why}.", fix="Try again later."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ask:
+    method: str
+    headers: Mapping[str, str]
+    body: bytes
+    most_bytes: int
+
+
+def _exchanged(found: Destination, ask: _Ask, reach: Reach) -> tuple[int, bytes]:
     address = address_of(found, reach)
     with socket.create_connection((str(address), found.port), timeout=CONNECT_S) as plain:
         sock = _wrapped(plain, found)
@@ -54,10 +85,10 @@ def _exchanged(
                 sock.do_handshake()
             client = http.client.HTTPConnection(found.host, found.port)
             client.sock = sock
-            sent = {"Host": found.authority, "Connection": "close", **headers}
-            client.request("POST", found.target, body=body, headers=sent)
+            sent = {"Host": found.authority, "Connection": "close", **ask.headers}
+            client.request(ask.method, found.target, body=ask.body or None, headers=sent)
             answer = client.getresponse()
-            return answer.status, answer.read(KEPT_BYTES)
+            return answer.status, answer.read(ask.most_bytes)
 
 
 def _wrapped(plain: socket.socket, found: Destination) -> socket.socket:
