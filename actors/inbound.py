@@ -1,9 +1,10 @@
-"""inbound: what came back changes what is sent next. Each mail is worked off once.
+"""inbound: what came back changes what is sent next. Each mail, each event is worked off once.
 
-One transaction per mail: the row is taken, its effects are written, and it is settled. A job that
+One transaction per row: the row is taken, its effects are written, and it is settled. A job that
 comes twice finds nothing to take; a job that was lost is published again by the sweeper.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -28,9 +29,13 @@ from app.feedback import (
 from app.feedback.findings import Effect, Finding
 from app.feedback.mails import Mail
 from app.feedback.messages import Inbound, Settled
+from app.feedback.providers.event import Provider, ProviderEvent
+from app.feedback.providers.reading import read_stored
 from app.lifecycle.states import State
 from app.log import Event, logger
 from app.mail.answer import Answer, AnswerKind, read_answer
+from app.mail.classify import Verdict
+from app.mail.rules import BounceClass
 from app.mail.verp import AddressUse, CodedAddress
 from app.policy.suppression import Reason
 from app.queueing.payloads import InboundPayload, TickPayload
@@ -48,7 +53,13 @@ _KINDS = {
     AnswerKind.UNSUBSCRIBE: "unsubscribe",
     AnswerKind.AUTO_REPLY: "other",
 }
+_EVENT_KINDS = {
+    BounceClass.COMPLAINT: "complaint",
+    BounceClass.UNSUBSCRIBE: "unsubscribe",
+    BounceClass.NONE: "other",
+}
 _BOUNCED = {Effect.HARD_BOUNCE, Effect.SOFT_BOUNCE, Effect.BLOCK}
+_NO_MAIL = "It names no mail of this app."
 _DELETED = "Its mail was deleted before."
 _UNPROVEN = "It proves no mail to be ours that it complains about: nobody is suppressed."
 _REPORTS = _BOUNCED | {Effect.DELIVERED, Effect.DELAYED}
@@ -68,19 +79,41 @@ def _work_off_one(message_id: UUID, session: Session) -> dict[str, Any]:
         inbound = messages.take(session, message_id)
         if inbound is None:
             return {}
-        answer = read_answer(inbound.raw)
-        mail = _mail_of(session, inbound, answer)
-        if mail is None:
-            why = _DELETED if inbound.email_id else _UNPROVEN
-            messages.settle(session, inbound.id, _of_nobody(answer, why))
-            return {"source": "mail", "effect": "nothing", "why": why}
-        if _is_too_early(mail, inbound):
-            return {}
-        finding = findings.find(answer, _use_of(inbound, mail), mail.to_email)
-        mails.prove_sent(session, mail)
-        _apply(session, mail, finding, answer)
-        messages.settle(session, inbound.id, _settled(answer, finding))
-        return _told("mail", mail, finding)
+        if inbound.provider is not None:
+            return _work_off_event(session, inbound, inbound.provider)
+        return _work_off_mail(session, inbound)
+
+
+def _work_off_mail(session: Session, inbound: Inbound) -> dict[str, Any]:
+    answer = read_answer(inbound.raw)
+    mail = _mail_of(session, inbound, answer)
+    if mail is None:
+        why = _DELETED if inbound.email_id else _UNPROVEN
+        messages.settle(session, inbound.id, _of_nobody(answer, why))
+        return {"source": "mail", "effect": Effect.NOTHING, "why": why}
+    if _is_too_early(mail, inbound):
+        return {}
+    finding = findings.find(answer, _use_of(inbound, mail), mail.to_email)
+    mails.prove_sent(session, mail)
+    _apply(session, mail, finding, answer)
+    messages.settle(session, inbound.id, _settled(answer, finding))
+    return _told("mail", mail, finding)
+
+
+def _work_off_event(session: Session, inbound: Inbound, provider: Provider) -> dict[str, Any]:
+    event = read_stored(provider, inbound.raw)
+    mail = mails.find(session, inbound.email_id) if inbound.email_id else None
+    if mail is None:
+        why = _DELETED if inbound.email_id else _NO_MAIL
+        messages.settle(session, inbound.id, _of_no_mail(event, why))
+        return {"source": provider, "effect": Effect.NOTHING, "why": why}
+    if _is_too_early(mail, inbound):
+        return {}
+    finding = findings.of_event(event.verdicts, mail.to_email)
+    mails.prove_sent(session, mail)
+    _report(session, mail, finding, by=provider)
+    messages.settle(session, inbound.id, _settled_event(event, finding))
+    return _told(provider, mail, finding)
 
 
 def _told(source: str, mail: Mail, finding: Finding) -> dict[str, Any]:
@@ -117,22 +150,29 @@ def _use_of(inbound: Inbound, mail: Mail) -> AddressUse:
 def _apply(session: Session, mail: Mail, finding: Finding, answer: Answer) -> None:
     """Write what follows from an answer, and let sequences hear of it."""
     now = utc_now()
-    effect = finding.effect
-    reason: Reason | str | None = None
-    if effect in _REPORTS:
+    match finding.effect:
+        case Effect.REPLY:
+            replies.record(session, mail, finding, answer, now)
+            sequence.stop_lead(session, mail.app_id, mail.to_hash, "reply")
+        case Effect.ABSENCE | Effect.AUTO_REPLY:
+            replies.record_automatic(session, mail, finding, answer, now)
+            if finding.effect is Effect.ABSENCE:
+                until = now + replies.ABSENT_FOR
+                sequence.delay_lead(session, mail.app_id, mail.to_hash, until)
+        case _:
+            _report(session, mail, finding, by="mail")
+
+
+def _report(session: Session, mail: Mail, finding: Finding, *, by: str) -> None:
+    """Write what follows from a report of delivery, a complaint or a wish to leave."""
+    now = utc_now()
+    reason: Reason | None = None
+    if finding.effect in _REPORTS:
         reason = bounces.record(session, mail, finding, now)
-    elif effect is Effect.COMPLAINT:
+    elif finding.effect is Effect.COMPLAINT:
         reason = complaints.record(session, mail, finding, now)
-    elif effect is Effect.UNSUBSCRIBE:
-        reason = unsubscribes.record(session, mail, finding, now)
-    elif effect is Effect.REPLY:
-        replies.record(session, mail, finding, answer, now)
-        reason = "reply"
-    elif effect in {Effect.ABSENCE, Effect.AUTO_REPLY}:
-        replies.record_automatic(session, mail, finding, answer, now)
-    if effect is Effect.ABSENCE:
-        until = now + replies.ABSENT_FOR
-        sequence.delay_lead(session, mail.app_id, mail.to_hash, until)
+    elif finding.effect is Effect.UNSUBSCRIBE:
+        reason = unsubscribes.record(session, mail, finding, now, by)
     if reason is not None:
         sequence.stop_lead(session, mail.app_id, mail.to_hash, str(reason))
 
@@ -145,16 +185,35 @@ def _of_nobody(answer: Answer, remark: str) -> Settled:
     return _summary(answer, {"remark": remark}, is_ignored=True)
 
 
-def _summary(answer: Answer, found: dict[str, Any], *, is_ignored: bool) -> Settled:
-    recipients = [
+def _settled_event(event: ProviderEvent, finding: Finding) -> Settled:
+    return _event_summary(event, finding.data(), is_ignored=finding.effect is Effect.NOTHING)
+
+
+def _of_no_mail(event: ProviderEvent, remark: str) -> Settled:
+    return _event_summary(event, {"remark": remark}, is_ignored=True)
+
+
+def _event_summary(event: ProviderEvent, found: dict[str, Any], *, is_ignored: bool) -> Settled:
+    return Settled(
+        kind=_EVENT_KINDS.get(event.verdicts[0].class_, "bounce"),
+        is_ignored=is_ignored,
+        classification=found | {"recipients": _recipients(event.verdicts)},
+    )
+
+
+def _recipients(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
+    return [
         {
             "address": one.address,
             "class": str(one.class_),
             "status": one.status,
             "rule": one.rule,
         }
-        for one in answer.verdicts[:20]
+        for one in verdicts[:20]
     ]
+
+
+def _summary(answer: Answer, found: dict[str, Any], *, is_ignored: bool) -> Settled:
     headers = answer.message.headers
     return Settled(
         kind=_KINDS[answer.kind],
@@ -162,7 +221,10 @@ def _summary(answer: Answer, found: dict[str, Any], *, is_ignored: bool) -> Sett
         subject=headers.first("subject"),
         message_id=headers.first("message-id").strip(),
         classification=found
-        | {"recipients": recipients, "answers": list(answer.original_ids[:10])},
+        | {
+            "recipients": _recipients(answer.verdicts),
+            "answers": list(answer.original_ids[:10]),
+        },
     )
 
 
@@ -172,9 +234,7 @@ def sweep_inbound(payload: TickPayload) -> None:
     session = runtime.session()
     found = messages.overdue(session, after_s=_OVERDUE_S, most=_MOST_TRIES, limit=_AT_ONCE)
     if found:
-        size = INBOUND.chunk
-        pieces = [found[start : start + size] for start in range(0, len(found), size)]
-        runtime.publisher().publish([messages.job(piece) for piece in pieces])
+        runtime.publisher().publish(messages.jobs(found))
         logger().warning(Event.INBOUND_REPUBLISHED, messages=len(found))
 
 

@@ -4,6 +4,7 @@ The address proves which mail is meant (its MAC held); everything inside the ans
 bounce counts at a return path only: reply and unsubscribe addresses are printed in the mail.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -57,6 +58,7 @@ _BY_CLASS = {
     BounceClass.SOFT: Effect.SOFT_BOUNCE,
     BounceClass.BLOCK: Effect.BLOCK,
     BounceClass.COMPLAINT: Effect.COMPLAINT,
+    BounceClass.UNSUBSCRIBE: Effect.UNSUBSCRIBE,
     BounceClass.DELIVERED: Effect.DELIVERED,
     BounceClass.DELAYED: Effect.DELAYED,
     BounceClass.AUTO_REPLY: Effect.NOTHING,
@@ -76,6 +78,15 @@ def find(answer: Answer, use: AddressUse, to_email: str) -> Finding:
             return _automatic(answer)
         case AnswerKind.UNSUBSCRIBE | AnswerKind.REPLY:
             return _person(answer, use)
+
+
+def of_event(verdicts: Sequence[Verdict], to_email: str) -> Finding:
+    """Return what a provider's event means for the mail to `to_email` that it names."""
+    for verdict in verdicts:
+        if not verdict.address or _is_same(verdict.address, to_email):
+            return Finding(effect=_BY_CLASS[verdict.class_], verdict=verdict)
+    remark = "It speaks of another address than the mail's recipient."
+    return Finding(effect=Effect.NOTHING, verdict=verdicts[0], remark=remark)
 
 
 def _bounce(answer: Answer, use: AddressUse, to_email: str) -> Finding:

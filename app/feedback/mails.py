@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -54,6 +54,19 @@ def find(session: Session, email_id: UUID) -> Mail | None:
         to_hash=bytes(row[8]),
         state=State(row[9]),
     )
+
+
+_OWN = """
+SELECT id FROM emails
+WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND app_id = %(app)s"""
+
+
+def own(session: Session, app_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of `ids` that are mails of this app (primary key)."""
+    if not ids:
+        return set()
+    binds = {"ids": list(ids), "low": min(ids), "high": max(ids), "app": app_id}
+    return {row[0] for row in session.execute(_OWN, binds).fetchall()}
 
 
 def suppress(session: Session, mail: Mail, reason: Reason) -> Reason:

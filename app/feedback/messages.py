@@ -12,14 +12,19 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from app.db.session import Session
+from app.errors import DependencyUnavailable
 from app.feedback.mails import Mail
+from app.feedback.providers.event import Provider
 from app.ids import new_id
 from app.lifecycle import copies
+from app.log import Event, logger
 from app.mail.verp import AddressUse, CodedAddress
 from app.queueing.messages import Outgoing, encode
 from app.queueing.payloads import InboundPayload
+from app.queueing.publisher import BatchPublisher
 from app.queueing.steps import INBOUND
 
+_CONFIRM_S = 5.0
 _KINDS = {
     AddressUse.BOUNCE: "bounce",
     AddressUse.REPLY: "reply",
@@ -43,24 +48,28 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inbound:
-    """A stored mail whose turn it is; `tries` is how often its job had to be published again."""
+    """A stored mail whose turn it is; `tries` is how often its job had to be published again.
+
+    With a `provider` it is no mail but an event that this one told.
+    """
 
     id: UUID
     email_id: UUID | None
     recipient: str
     tries: int
     raw: bytes
+    provider: Provider | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What a mail turned out to be; `classification` says by which rule."""
+    """What a mail or an event turned out to be; `classification` says by which rule."""
 
     kind: str
     is_ignored: bool
-    subject: str
-    message_id: str
     classification: Mapping[str, Any]
+    subject: str = ""
+    message_id: str = ""
 
 
 # A mail whose row retention has deleted belongs to no app any more: kept, and ignored later.
@@ -88,8 +97,47 @@ def store(session: Session, arrivals: Sequence[Arrival]) -> list[UUID]:
     return ids
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldEvent:
+    """One event of a provider: the mail of the app it names, if any, and its bytes."""
+
+    key: str
+    email_id: UUID | None
+    recipient: str
+    raw: bytes
+
+
+# An event that is told again is there already, under its key.
+_STORE_EVENTS = """
+INSERT INTO inbound_messages (id, app_id, email_id, kind, recipient, provider, event_key)
+SELECT r.id, %(app)s, r.email, 'other', r.recipient, %(provider)s, r.key
+FROM unnest(%(ids)s::uuid[], %(emails)s::uuid[], %(recipients)s::text[], %(keys)s::text[])
+  AS r(id, email, recipient, key)
+ON CONFLICT (app_id, provider, event_key) WHERE provider IS NOT NULL DO NOTHING
+RETURNING id"""
+
+
+def store_events(
+    session: Session, app_id: UUID, provider: Provider, events: Sequence[ToldEvent]
+) -> list[UUID]:
+    """Store a provider's events, each once however often it is told; return the new ones' ids."""
+    by_key = {event.key: event for event in events}
+    rows = {new_id(): by_key[key] for key in sorted(by_key)}  # in key order: no two deadlock
+    binds = {
+        "app": app_id,
+        "provider": provider,
+        "ids": list(rows),
+        "emails": [event.email_id for event in rows.values()],
+        "recipients": [event.recipient for event in rows.values()],
+        "keys": [event.key for event in rows.values()],
+    }
+    stored = [row[0] for row in session.execute(_STORE_EVENTS, binds).fetchall()]
+    copies.keep(session, app_id, [(row_id, rows[row_id].raw) for row_id in stored])
+    return sorted(stored)
+
+
 _TAKE = """
-SELECT m.id, m.email_id, m.recipient, m.republished, c.raw
+SELECT m.id, m.email_id, m.recipient, m.republished, c.raw, m.provider
 FROM inbound_messages m JOIN inbox_message_content c ON c.ref_id = m.id
 WHERE m.id = %s AND m.status = 'received' FOR UPDATE OF m"""
 
@@ -99,7 +147,14 @@ def take(session: Session, message_id: UUID) -> Inbound | None:
     row = session.execute(_TAKE, (message_id,)).fetchone()
     if row is None:
         return None
-    return Inbound(id=row[0], email_id=row[1], recipient=row[2], tries=row[3], raw=bytes(row[4]))
+    return Inbound(
+        id=row[0],
+        email_id=row[1],
+        recipient=row[2],
+        tries=row[3],
+        raw=bytes(row[4]),
+        provider=Provider(row[5]) if row[5] else None,
+    )
 
 
 _ASSIGN = "UPDATE inbound_messages SET email_id = %s, app_id = %s WHERE id = %s"
@@ -149,6 +204,19 @@ def overdue(session: Session, *, after_s: int, most: int, limit: int) -> list[UU
     return sorted(row[0] for row in rows if row[1] == "received")
 
 
-def job(message_ids: Sequence[UUID]) -> Outgoing:
-    """Return the message that lets stored mails be worked off (actors/inbound)."""
-    return encode("work_off", INBOUND.queue, InboundPayload(message_ids=list(message_ids)))
+def announce(publisher: BatchPublisher, message_ids: Sequence[UUID]) -> None:
+    """Publish the jobs of what was committed; RabbitMQ away is no reason to refuse it."""
+    try:
+        publisher.publish(jobs(message_ids), _CONFIRM_S)
+    except DependencyUnavailable as error:
+        logger().warning(Event.DEPENDENCY_LOST, dependency="rabbitmq", error=str(error))
+
+
+def jobs(message_ids: Sequence[UUID]) -> list[Outgoing]:
+    """Return the messages that let what is stored be worked off (actors/inbound)."""
+    size = INBOUND.chunk
+    pieces = [message_ids[start : start + size] for start in range(0, len(message_ids), size)]
+    return [
+        encode("work_off", INBOUND.queue, InboundPayload(message_ids=list(piece)))
+        for piece in pieces
+    ]

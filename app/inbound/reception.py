@@ -15,7 +15,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from app.clock import monotonic_s
 from app.db import session as db
 from app.db.session import CONNECTION_LOST
-from app.errors import DependencyUnavailable, MailqueueError
+from app.errors import MailqueueError
 from app.feedback import messages
 from app.feedback.messages import Arrival
 from app.inbound.addresses import Addresses
@@ -26,7 +26,6 @@ from app.queueing.publisher import BatchPublisher
 
 _MOST_RECIPIENTS = 100
 _THREADS = 8  # mails written at once, each on a database session of its own
-_CONFIRM_S = 5.0
 
 _OK = "250 2.1.5 Ok"
 _TOO_FAST = "451 4.7.1 Too many mails from you; try again in a minute"
@@ -116,10 +115,7 @@ class Reception:
             ids = self._store(arrivals)
         except CONNECTION_LOST:  # an idle session died: the next one is a new one
             ids = self._store(arrivals)
-        try:
-            self._publisher.publish([messages.job(ids)], _CONFIRM_S)
-        except DependencyUnavailable as error:
-            logger().warning(Event.DEPENDENCY_LOST, dependency="rabbitmq", error=str(error))
+        messages.announce(self._publisher, ids)
         return len(ids)
 
     def _store(self, arrivals: Sequence[Arrival]) -> list[UUID]:

@@ -116,6 +116,11 @@ def classify(evidence: Evidence) -> Verdict:
     return replace(verdict, sender_sign=_sender_sign(rule, facts))
 
 
+def is_decided(verdict: Verdict) -> bool:
+    """Tell whether a code or words decided, and not only that something failed."""
+    return verdict.rule not in _UNDECIDED
+
+
 def _verdict(
     evidence: Evidence, class_: BounceClass, rule: str, why: str, *, status: str | None = None
 ) -> Verdict:

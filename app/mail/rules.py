@@ -20,6 +20,7 @@ class BounceClass(StrEnum):
     BLOCK = "block"  # the sender or the content was refused: nobody is suppressed
     COMPLAINT = "complaint"  # the recipient calls it spam: suppressed
     AUTO_REPLY = "auto-reply"  # a machine answers, such as a vacation notice
+    UNSUBSCRIBE = "unsubscribe"  # the recipient wants no more mail, as a provider tells
     DELIVERED = "delivered"  # evidence that it arrived
     DELAYED = "delayed"  # still being tried: no bounce
     NONE = "none"  # says nothing about delivery

@@ -1,4 +1,4 @@
-"""What comes back: suppressed addresses and inbound mail."""
+"""What comes back: suppressed addresses, inbound mail, what providers tell."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -25,6 +25,24 @@ suppression_list = sa.Table(
     base.one_of("reason", ("hard_bounce", "soft_bounces", "complaint", "unsubscribe", "manual")),
 )
 
+_PROVIDERS = ("ses", "postmark", "sendgrid", "mailgun")
+
+# Where mail providers tell their events: POST /v1/provider-events/<token>.
+provider_hooks = sa.Table(
+    "provider_hooks",
+    metadata,
+    base.key(),
+    base.app_id(),
+    base.text("provider"),
+    base.text("description", default=""),
+    base.text("token"),
+    base.text("secret_sealed"),
+    base.created_at(),
+    sa.UniqueConstraint("token"),
+    base.one_of("provider", _PROVIDERS),
+    sa.Index("provider_hooks_app_id_id", "app_id", "id"),
+)
+
 inbound_messages = sa.Table(
     "inbound_messages",
     metadata,
@@ -43,6 +61,18 @@ inbound_messages = sa.Table(
     base.number("republished", kind=sa.SmallInteger),
     sa.Column("touched_at", base.TIME, nullable=False, server_default=sa.text("now()")),
     base.one_of("status", ("received", "processed", "ignored", "failed")),
+    base.text("provider", nullable=True),  # who told it; NULL: it came as a mail
+    base.text("event_key", nullable=True),
+    base.one_of("provider", _PROVIDERS),
+    sa.CheckConstraint("(provider IS NULL) = (event_key IS NULL)", name="event_of_provider"),
+    sa.Index(
+        "inbound_messages_event",
+        "app_id",
+        "provider",
+        "event_key",
+        unique=True,
+        postgresql_where=sa.text("provider IS NOT NULL"),
+    ),
     sa.Index("inbound_messages_email_id", "email_id"),
     sa.Index(
         "inbound_messages_open", "touched_at", postgresql_where=sa.text("status = 'received'")
