@@ -11,21 +11,29 @@ from actors.schedule import PassSummary
 from app import log
 from app.api import catalogue, cron, docs, failures, health, people, placeholder
 from app.api.authentication import Door
+from app.api.call import Fetch, Outside
 from app.api.placeholder import Link
 from app.api.submitting import crowd_of
 from app.config import Settings, settings
 from app.db.session import thread_session
+from app.feedback import messages
 from app.policy.request_limits import RequestLimiter
 from app.proxies import TrustedProxies
 from app.queueing.depth import DepthGauge
+from app.queueing.publisher import BatchPublisher
 from app.queueing.steps import SCHEDULE
 from app.tenancy.keyring import Keyring
+from app.webhooks import wire
+from app.webhooks.destination import Reach
 
 _MAX_BODY_BYTES = 40_000_000
 
 
-def create_app(now: Settings) -> Flask:
-    """Return the web application made of these settings; opens no connection yet."""
+def create_app(now: Settings, fetch: Fetch | None = None) -> Flask:
+    """Return the web application made of these settings; opens no connection yet.
+
+    `fetch` reads public URLs; by default the network, as webhooks reach it.
+    """
     web = Flask("app", static_folder=None)
     web.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
     failures.register(web)
@@ -35,7 +43,7 @@ def create_app(now: Settings) -> Flask:
         "redis": limiter.ping,
         "rabbitmq": functools.partial(_check_rabbitmq, now),
     }
-    catalogue.serve(web, checks, _door(now, limiter))
+    catalogue.serve(web, checks, _door(now, limiter, fetch or _fetcher(now)))
     web.register_blueprint(docs.blueprint(catalogue.contract()))
     web.register_blueprint(health.blueprint(functools.partial(_check_database, now)))
     web.register_blueprint(cron.blueprint(now.cron_secret, functools.partial(_run_pass, now)))
@@ -43,7 +51,13 @@ def create_app(now: Settings) -> Flask:
     return web
 
 
-def _door(now: Settings, limiter: RequestLimiter) -> Door:
+def _fetcher(now: Settings) -> Fetch:
+    """Return what fetches a URL once: certificates never change, a confirmation is done."""
+    reach = Reach.of(now)
+    return functools.lru_cache(maxsize=64)(lambda url: wire.get(url, reach))
+
+
+def _door(now: Settings, limiter: RequestLimiter, fetch: Fetch) -> Door:
     return Door(
         settings=now,
         keyring=Keyring(now.api_key_pepper.get_secret_value()),
@@ -51,7 +65,11 @@ def _door(now: Settings, limiter: RequestLimiter) -> Door:
         take_request=limiter.take_request,
         proxies=TrustedProxies(now.trusted_proxies),
         crowd=crowd_of(now),
-        wake=Relay(now).wake,
+        outside=Outside(
+            wake=Relay(now).wake,
+            announce=functools.partial(messages.announce, BatchPublisher(now.rabbitmq_url)),
+            fetch=fetch,
+        ),
     )
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from flask import Request, g
 
-from app.api.call import APP_HEADER, Call, Caller, Wake, wake_nobody
+from app.api.call import APP_HEADER, NOWHERE, Call, Caller, Outside
 from app.api.endpoint import Endpoint, Unit
 from app.audit import Author
 from app.clock import utc_now
@@ -65,7 +65,7 @@ class Door:
     take_request: TakeRequest
     proxies: TrustedProxies
     crowd: Crowd
-    wake: Wake = wake_nobody
+    outside: Outside = NOWHERE
 
     def admit(self, endpoint: Endpoint, request: Request) -> Call:
         """Return the call of a request.
@@ -99,7 +99,7 @@ class Door:
             settings=self.settings,
             now=now,
             request_id=request_id,
-            wake=self.wake,
+            outside=self.outside,
             crowd=self.crowd,
         )
 

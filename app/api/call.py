@@ -1,7 +1,7 @@
 """One request as a handler sees it: who asks, the session, the time; and what follows a commit."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -9,7 +9,7 @@ from uuid import UUID
 from app.audit import Author
 from app.config import Settings
 from app.db.session import Session, tenant_transaction
-from app.errors import Forbidden, InputInvalid
+from app.errors import DependencyUnavailable, Forbidden, InputInvalid
 from app.submission.crowd import Crowd
 from app.tenancy.scopes import Scope
 
@@ -39,6 +39,8 @@ class Caller:
 
 
 Wake = Callable[[UUID | None], None]
+Announce = Callable[[Sequence[UUID]], None]
+Fetch = Callable[[str], bytes]
 
 
 def wake_nobody(account_id: UUID | None) -> None:
@@ -46,11 +48,37 @@ def wake_nobody(account_id: UUID | None) -> None:
     del account_id
 
 
+def announce_nothing(message_ids: Sequence[UUID]) -> None:
+    """Leave it to the sweeper."""
+    del message_ids
+
+
+def fetch_nothing(url: str) -> bytes:
+    """Reach nobody."""
+    raise DependencyUnavailable(f"{url} is not asked.", why="This process asks nobody.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What a handler may do beyond the database.
+
+    `wake` has the due mails of an account released at once; None: has the schedule stage look.
+    `announce` has stored inbound messages worked off at once. `fetch` returns what stands at a
+    public URL, once per URL; raises InputInvalid or DependencyUnavailable.
+    """
+
+    wake: Wake = wake_nobody
+    announce: Announce = announce_nothing
+    fetch: Fetch = fetch_nothing
+
+
+NOWHERE = Outside()
+
+
 @dataclass(slots=True, kw_only=True)
 class Call:
     """One request. `after_commit` runs when the transaction is kept, and never otherwise.
 
-    `wake` has the due mails of an account released at once; None: has the schedule stage look.
     `crowd` stores e-mails together with those of other requests; None: this one has a transaction.
     """
 
@@ -59,7 +87,7 @@ class Call:
     settings: Settings
     now: dt.datetime
     request_id: str
-    wake: Wake = wake_nobody
+    outside: Outside = NOWHERE
     crowd: Crowd | None = None
     after_commit: list[Callable[[], None]] = field(default_factory=list)
 

@@ -77,7 +77,7 @@ def send_email(call: Call, body: Email) -> AcceptedView:
     """
     done = take(call, body)
     if done.due_at <= call.now:
-        call.after_commit.append(functools.partial(call.wake, done.account_id))
+        call.after_commit.append(functools.partial(call.outside.wake, done.account_id))
     return email_views.accepted_view(done)
 
 
@@ -91,7 +91,7 @@ def send_batch(call: Call, body: Batch) -> AcceptedBatchView:
     cannot be written to are reported with their place; the others get their mail.
     """
     done = batch.accept_batch(call.session, submitter(call), body, desk(call))
-    call.after_commit.append(functools.partial(call.wake, None))
+    call.after_commit.append(functools.partial(call.outside.wake, None))
     return email_views.batch_accepted_view(done)
 
 
@@ -148,7 +148,7 @@ def cancel_email(call: Call, email_id: UUID) -> EmailView:
 def retry_email(call: Call, email_id: UUID) -> EmailView:
     """Let a failed e-mail start again."""
     mails = withdraw.retry(call.session, submitter(call), email_id)
-    call.after_commit.append(functools.partial(call.wake, mails[0].account_id))
+    call.after_commit.append(functools.partial(call.outside.wake, mails[0].account_id))
     return email_views.email_view(mails)
 
 

@@ -131,7 +131,7 @@ def run_scheduled_job(call: Call, job_id: UUID) -> RunView:
 
     def submit(session: Session, job: Job) -> UUID:
         done = accept(session, submitter(call), job.email, desk(call))
-        call.after_commit.append(functools.partial(call.wake, done.account_id))
+        call.after_commit.append(functools.partial(call.outside.wake, done.account_id))
         return done.id
 
     ran = recurring.run_now(call.session, found, submit, call.author, call.now)

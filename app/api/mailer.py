@@ -257,7 +257,7 @@ def _order(**fields: Any) -> Email:
 def _taken(call: Call, order: Email) -> Taken:
     done: Accepted = accept(call.session, submitter(call), order, desk(call))
     if done.due_at <= call.now:
-        call.after_commit.append(functools.partial(call.wake, done.account_id))
+        call.after_commit.append(functools.partial(call.outside.wake, done.account_id))
     data = TakenView(id=done.id, status=status_of(done.copies[0].state), scheduled_at=done.due_at)
     return Taken(data=data)
 

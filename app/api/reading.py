@@ -15,9 +15,8 @@ from app.api.endpoint import Endpoint
 from app.api.refusals import BodyUnreadable, FieldsInvalid, MediaTypeUnknown
 from app.errors import NotFound
 
-_JSON_TYPES = frozenset(
-    {"", "application/json", "application/x-www-form-urlencoded", "text/json", "text/plain"}
-)
+JSON = "application/json"
+_JSON_TYPES = frozenset({"", JSON, "application/x-www-form-urlencoded", "text/json", "text/plain"})
 _MOST_PROBLEMS = 50
 _NUL = "\x00"
 
@@ -32,7 +31,10 @@ def arguments(
     elif query:
         raise FieldsInvalid("query", [_problem(("query",), "This route takes no query.")])
     if endpoint.body is bytes:
-        _require_type(content_type, endpoint.terms.accepts)
+        if endpoint.terms.accepts == JSON:
+            _require_json(content_type)
+        else:
+            _require_type(content_type, endpoint.terms.accepts)
         found["body"] = body
     elif endpoint.body is not None:
         _require_json(content_type)

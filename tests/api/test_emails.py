@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 
 from app.api import emails, failures, mailer, people
 from app.api.authentication import Door
+from app.api.call import Outside
 from app.api.serving import add_headers, register
 from app.api.submitting import crowd_of
 from app.audit import Author
@@ -58,7 +59,7 @@ def web(settings: Settings, redis_url: str, woken: list[UUID | None]) -> Flask:
         take_request=RequestLimiter(redis_url).take_request,
         proxies=TrustedProxies(""),
         crowd=crowd_of(chosen),
-        wake=woken.append,
+        outside=Outside(wake=woken.append),
     )
     register(made, [*emails.routes.endpoints, *mailer.routes.endpoints], door)
     made.after_request(add_headers)

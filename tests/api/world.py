@@ -144,6 +144,9 @@ def _operating(desk: Desk, me: Person, mark: str, values: dict[str, str]) -> Non
     held = {"sender_id": values["sender_id"], "app_id": me.app_id, "level": "held"}
     why = {"rule": "complaints.hold", "reason": f"{mark} complained"}
     factories.insert(desk.session, "app_reputation", held | why)
+    hook = {"provider": "mailgun", "secret": f"{mark} signing key", "description": mark}
+    made = me.post("/v1/provider-hooks", hook)
+    values["provider_hook_id"], values["token"] = made["id"], made["path"].rpartition("/")[2]
     webhook = {"url": f"https://{mark}.example/", "description": mark}
     values["webhook_id"] = me.post("/v1/webhooks", webhook)["webhook"]["id"]
     sent = me.post(f"/v1/webhooks/{values['webhook_id']}/test")
@@ -199,6 +202,8 @@ def orders(world: World) -> dict[str, Any]:
             "smtp_config_id": values["smtp_config_id"],
             "company_id": values["company_id"],
         },
+        "create_provider_hook": {"provider": "mailgun", "secret": f"the key of {mark}"},
+        "receive_provider_events": {"signature": {"token": mark}},
         "create_webhook": {"url": f"https://new.{mark}.example/", "description": mark},
         "change_webhook": {"description": mark},
         "rotate_webhook_secret": {},
