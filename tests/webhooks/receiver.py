@@ -47,6 +47,10 @@ def listening() -> Iterator[Receiver]:
             self.end_headers()
             self.wfile.write(found.answer)
 
+        def do_GET(self) -> None:
+            self.headers["Content-Length"] = "0"
+            self.do_POST()
+
         def log_message(self, *_: object) -> None:
             """Stay silent."""
 

@@ -5,10 +5,11 @@ import threading
 
 import pytest
 
-from app.errors import InputInvalid
+from app.errors import DependencyUnavailable, InputInvalid
 from app.webhooks import wire
 from app.webhooks.destination import Destination, Reach, address_of, parsed, require_allowed
 from tests.webhooks.conftest import REACH
+from tests.webhooks.receiver import listening
 
 PUBLIC = Reach()
 
@@ -77,6 +78,19 @@ def test_a_server_that_drips_is_cut_at_the_deadline(monkeypatch: pytest.MonkeyPa
         thread.join()
     assert reply.code == 0
     assert 900 <= reply.duration_ms < 8_000
+
+
+def test_a_page_is_fetched_whole_or_not_at_all() -> None:
+    with listening() as server:
+        server.answer = b"x" * 10_000
+        assert wire.get(server.url, REACH) == server.answer
+        server.status, server.location = 302, "http://127.0.0.1/"
+        with pytest.raises(DependencyUnavailable, match="302"):
+            wire.get(server.url, REACH)
+    with pytest.raises(DependencyUnavailable):
+        wire.get(server.url, REACH)
+    with pytest.raises(InputInvalid):
+        wire.get("https://127.0.0.1/", PUBLIC)
 
 
 def test_what_is_no_http_is_told_without_a_byte_no_table_takes() -> None:
