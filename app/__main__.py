@@ -51,7 +51,7 @@ _COMMANDS = {
     "leads": Entry(target="app.cli.leads:leads", summary="Recipients: import a CSV."),
     "campaign": Entry(
         target="app.cli.campaigns:campaign",
-        summary="Campaigns: create, start, pause, resume, cancel, send-rest, show.",
+        summary="Campaigns: create, start, pause, resume, go-on, cancel, send-rest, show.",
     ),
     "forecast": Entry(
         target="app.cli.forecast:forecast", summary="When a campaign's mails go, and what binds."

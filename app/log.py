@@ -55,6 +55,7 @@ class Event(StrEnum):
     SPOOL_FAILED = "spool.failed"
     SPOOL_GREW = "spool.grew"
     SPOOL_DRAINED = "spool.drained"
+    STAGE_MOVED = "stage.moved"
     STATS_FOLDED = "stats.folded"
     WEBHOOKS_DELIVERED = "webhooks.delivered"
     TICK_FAILED = "tick.failed"

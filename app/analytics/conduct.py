@@ -69,6 +69,34 @@ def of_app(session: Session, app_id: UUID, now: dt.datetime) -> dict[UUID, dict[
     }
 
 
+_OF_CAMPAIGN = """
+SELECT kind, sum(n) FROM (
+  SELECT kind, n FROM email_stats WHERE campaign_id = %(campaign)s
+  UNION ALL SELECT kind, n FROM email_stat_deltas WHERE campaign_id = %(campaign)s) counted
+WHERE kind = ANY(%(kinds)s) GROUP BY 1"""
+
+_BESIDES = """
+SELECT kind, sum(n) FROM (
+  SELECT kind, n FROM email_stats
+  WHERE app_id = %(app)s AND minute >= %(week)s AND campaign_id IS DISTINCT FROM %(campaign)s
+  UNION ALL
+  SELECT kind, n FROM email_stat_deltas
+  WHERE app_id = %(app)s AND campaign_id IS DISTINCT FROM %(campaign)s) counted
+WHERE kind = ANY(%(kinds)s) GROUP BY 1"""
+
+
+def of_campaign(session: Session, campaign_id: UUID) -> Conduct:
+    """Return what a campaign's mail met with so far (index email_stats_campaign_id)."""
+    binds = {"campaign": campaign_id, "kinds": list(_KINDS)}
+    return _conduct(dict(session.execute(_OF_CAMPAIGN, binds).fetchall()))
+
+
+def besides(session: Session, app_id: UUID, campaign_id: UUID, now: dt.datetime) -> Conduct:
+    """Return what the app's other mail met with in the last week: its baseline."""
+    binds = _binds(app_id, now) | {"campaign": campaign_id}
+    return _conduct(dict(session.execute(_BESIDES, binds).fetchall()))
+
+
 def busiest_hour(session: Session, app_id: UUID, sender_id: UUID, now: dt.datetime) -> int:
     """Return the most mails a sender sent in one hour of the last week."""
     account = None if sender_id == app_id else sender_id
@@ -88,6 +116,7 @@ def _binds(app_id: UUID, now: dt.datetime) -> dict[str, object]:
 
 def _conduct(kinds: Mapping[str, int]) -> Conduct:
     """Return the conduct these counts stand for. A refusal on the line is a bounce, too."""
+    kinds = {kind: int(n) for kind, n in kinds.items()}
     refused = kinds.get("refused", 0)
     bounced = kinds.get("bounced", 0) - kinds.get("simulated_bounced", 0)
     complained = kinds.get("complained", 0) - kinds.get("simulated_complained", 0)

@@ -12,12 +12,14 @@ from pydantic import BaseModel, Field
 from app.analytics import reports
 from app.api.call import Call
 from app.api.endpoint import Routes, Unit
+from app.api.forms import View
 from app.api.paging import Page, PageQuery, page
 from app.api.views import CountsView, LedgerView, counts_view, ledger_view
 from app.audit import Author
-from app.campaigns import browse, campaigns, enrolments, outlook, rest
+from app.campaigns import brakes, browse, campaigns, enrolments, outlook, rest, stages
 from app.campaigns.campaigns import Campaign, Status
 from app.campaigns.definition import CampaignDefinition
+from app.campaigns.staging import Phase
 from app.db.session import Session
 from app.lifecycle import ledger
 from app.tenancy.scopes import Scope
@@ -63,6 +65,19 @@ class AccountView(BaseModel):
     counts: CountsView
 
 
+class StageView(View):
+    """How far the staged release of a campaign is, and why it moved last."""
+
+    phase: Phase
+    percent: float
+    least: int
+    size: int | None = Field(description="Mails that go first; null before the start.")
+    admitted: int = Field(description="Of these are planned.")
+    watched_until: dt.datetime | None
+    decided_at: dt.datetime | None
+    reason: str | None
+
+
 class ProgressView(BaseModel):
     """How far a campaign is."""
 
@@ -72,6 +87,7 @@ class ProgressView(BaseModel):
     steps: list[StepView]
     accounts: list[AccountView]
     sent_per_minute: float = Field(description="Mean of the last five minutes.")
+    stage: StageView | None = Field(description="Null: it is released whole.")
     ends_at: dt.datetime | None = Field(description="By the latest forecast; null when unknown.")
 
 
@@ -149,6 +165,7 @@ def campaign_progress(call: Call, campaign_id: UUID) -> ProgressView:
             for one in reports.by_account(call.session, found.id)
         ],
         sent_per_minute=recent / _RATE_MINUTES,
+        stage=_stage(call.session, found.id),
         ends_at=outlook.latest_end(call.session, found.id),
     )
 
@@ -190,6 +207,13 @@ def resume_campaign(call: Call, campaign_id: UUID) -> CampaignView:
     return _moved(call, campaign_id, campaigns.resume)
 
 
+@routes.post("/v1/campaigns/{campaign_id}/go-on", needs=Scope.CAMPAIGN_MANAGE, unit=Unit.OWN)
+def let_campaign_go_on(call: Call, campaign_id: UUID) -> CampaignView:
+    """Let all of a campaign go whose first stage is watched, or whose release was braked."""
+    call.require_live()
+    return _moved(call, campaign_id, brakes.go_on)
+
+
 @routes.post("/v1/campaigns/{campaign_id}/cancel", needs=Scope.CAMPAIGN_MANAGE, unit=Unit.OWN)
 def cancel_campaign(call: Call, campaign_id: UUID) -> CampaignView:
     """End a campaign for good; what is sent is sent."""
@@ -209,6 +233,11 @@ def _owned(call: Call, campaign_id: UUID) -> Campaign:
     """Return a campaign behind the wall of row-level security; raises NotFound."""
     with call.tenant() as session:
         return browse.by_id(session, call.app_id, campaign_id)
+
+
+def _stage(session: Session, campaign_id: UUID) -> StageView | None:
+    found = stages.find(session, campaign_id)
+    return None if found is None else StageView.model_validate(found)
 
 
 def _moved(call: Call, campaign_id: UUID, move: Move) -> CampaignView:

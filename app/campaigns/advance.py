@@ -43,7 +43,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What the mails of one running campaign share. `accounts` are the active ones, in order."""
+    """What the mails of one running campaign share. `accounts` are the active ones, in order.
+
+    `is_staged`: a first stage decides which of the first mails go (app/campaigns/stages).
+    """
 
     campaign_id: UUID
     app_id: UUID
@@ -55,6 +58,7 @@ class Plan:
     uses_lead_timezone: bool
     steps: tuple[Step, ...]
     accounts: tuple[UUID, ...]
+    is_staged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,9 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from app.audit import AuditEntry, Author, record
-from app.campaigns import drafting, enrolments, outlook, windows
+from app.campaigns import drafting, enrolments, outlook, stages, windows
 from app.campaigns.definition import CampaignDefinition
+from app.campaigns.staging import Phase
 from app.db.session import Session
 from app.errors import Conflict
 from app.lifecycle import transitions
@@ -145,6 +146,7 @@ def start(session: Session, app_id: UUID, name: str, author: Author, now: dt.dat
                 why="No active lead of this app belongs to its audience.",
                 fix="Import leads with `mailqueue leads import`, or widen `audience`.",
             )
+        stages.begin(session, campaign.id, leads)
         record(session, _entry(moved, "campaign.started", campaign, author))
     outlook.remember_start(session, campaign.id, now)
     logger().info(Event.CAMPAIGN_STARTED, campaign=str(campaign.id), status=target, leads=leads)
@@ -162,13 +164,15 @@ def pause(session: Session, app_id: UUID, name: str, author: Author, now: dt.dat
 
 
 def resume(session: Session, app_id: UUID, name: str, author: Author, now: dt.datetime) -> Campaign:
-    """Go on with a paused campaign, inside its sending windows; raises Conflict."""
+    """Go on with a paused campaign, inside its windows and against a brake; raises Conflict."""
     with session.transaction():
         campaign = get(session, app_id, name)
         target = Status.SCHEDULED if campaign.starts_after(now) else Status.RUNNING
         moved = _moved(session, campaign, target, (Status.PAUSED,), now)
         transitions.unpark(session, campaign.id)
-        _respect_windows(session, campaign.id, now)
+        if (staged := stages.find(session, campaign.id)) and staged.phase is Phase.BRAKED:
+            stages.move(session, campaign.id, Phase.OPEN, f"overruled by {author.name}", now)
+        windows.respect(session, campaign.id, now)
         record(session, _entry(moved, "campaign.resumed", campaign, author))
     return moved
 
@@ -184,18 +188,6 @@ def cancel(session: Session, app_id: UUID, name: str, author: Author, now: dt.da
         )
         record(session, _entry(moved, "campaign.cancelled", campaign, author))
     return moved
-
-
-_WINDOWED = """
-SELECT id FROM emails
-WHERE campaign_id = %s AND due_at IS NOT NULL AND window_closes_at IS NOT NULL"""
-
-
-def _respect_windows(session: Session, campaign_id: UUID, now: dt.datetime) -> None:
-    """Move resumed mails, due now, to their next window: tomorrow's must not go tonight."""
-    ids = [row[0] for row in session.execute(_WINDOWED, (campaign_id,)).fetchall()]
-    moves = windows.reopen(session, ids, now)
-    transitions.reschedule(session, [move for move in moves if move[1] > now])
 
 
 _START_DUE = """

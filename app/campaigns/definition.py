@@ -122,6 +122,17 @@ class StepPart(_Part):
         return (VariantPart(template=self.template, version=self.version),)
 
 
+class StagedPart(_Part):
+    """The first `percent` of the people, `least` at least, get their mail `wait_minutes` earlier.
+
+    What comes back meanwhile decides whether the others get theirs.
+    """
+
+    percent: Decimal = Field(Decimal(2), gt=0, lt=100, decimal_places=2)
+    least: int = Field(50, ge=1, le=1_000_000)
+    wait_minutes: int = Field(60, ge=1, le=10_080)
+
+
 class AudiencePart(_Part):
     """Leads whose variables have these values."""
 
@@ -157,6 +168,7 @@ class CampaignDefinition(_Part):
     track_opens: bool = True
     track_clicks: bool = True
     audience: Annotated[AudiencePart | None, BeforeValidator(_audience)] = None
+    staged_release: StagedPart | None = None
 
     def starts_at(self) -> dt.datetime | None:
         """Return `scheduled_at` in UTC."""

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from app.campaigns import templates
+from app.campaigns import stages, templates
 from app.campaigns.definition import CampaignDefinition, StepPart
 from app.db.session import Session
 from app.ids import new_id
@@ -40,6 +40,11 @@ def store(session: Session, app_id: UUID, definition: CampaignDefinition) -> UUI
         "audience": Jsonb(definition.audience_variables()),
     }
     session.execute(_INSERT, binds)
+    if staged := definition.staged_release:
+        wait_s = staged.wait_minutes * 60
+        stages.store(
+            session, app_id, campaign_id, percent=staged.percent, least=staged.least, wait_s=wait_s
+        )
     for position, address in enumerate(dict.fromkeys(definition.accounts), 1):
         account = email_accounts.get_by_address(session, app_id, address)
         session.execute(_INSERT_ACCOUNT, (campaign_id, account.id, app_id, position))

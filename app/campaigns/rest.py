@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.audit import AuditEntry, Author, record
-from app.campaigns import campaigns
+from app.campaigns import campaigns, stages
 from app.campaigns.campaigns import Campaign, Status
+from app.campaigns.staging import Phase
 from app.db.session import Row, Session
 from app.errors import Conflict
 from app.ids import new_ids
@@ -49,6 +50,7 @@ def send_rest(session: Session, app_id: UUID, name: str, author: Author, now: dt
         if rows:
             events.append(session, _traces(campaign, rows, author, now))
             session.execute(_RUN_AGAIN, (campaign.id,))
+            stages.move(session, campaign.id, Phase.OPEN, f"overruled by {author.name}", now)
             record(session, _entry(campaign, len(rows), author))
         moved = campaigns.get(session, app_id, name)
     return Rest(campaign=moved, people=len(rows), again=sum(1 for row in rows if row[1]))

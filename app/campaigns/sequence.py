@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
+from app.campaigns import stages
 from app.campaigns.advance import (
     Enrolled,
     Later,
@@ -61,7 +62,8 @@ def plan_due(session: Session, now: dt.datetime, limit: int) -> int:
 # Running campaigns of the highest priority below the given one that have something due.
 _DUE_CAMPAIGNS = """
 SELECT c.id, c.app_id, c.company_id, c.queue_id, c.priority, c.window_days, c.window_start,
-       c.window_end, c.timezone, c.uses_lead_timezone
+       c.window_end, c.timezone, c.uses_lead_timezone,
+       EXISTS (SELECT FROM campaign_stages s WHERE s.campaign_id = c.id AND s.phase <> 'open')
 FROM campaigns c JOIN apps a ON a.id = c.app_id
 WHERE c.status = 'running' AND a.status = 'active' AND c.priority < %(below)s
   AND EXISTS (SELECT FROM enrolments e WHERE e.campaign_id = c.id AND e.due_at <= %(now)s)
@@ -99,6 +101,7 @@ def _plans(session: Session, below: int, now: dt.datetime) -> list[Plan]:
             uses_lead_timezone=r[9],
             steps=steps.get(r[0], ()),
             accounts=tuple(accounts[r[0]]),
+            is_staged=r[10],
         )
         for r in rows
     ]
@@ -191,9 +194,25 @@ def _advance_all(
     mails = [move.mail for _, move in moves if isinstance(move, Next)]
     if mails:
         store(session, mails)
+        _admit(session, plans, moves)
     if moves:
         session.execute(_UPDATE, _columns([_row(enrolled, move) for enrolled, move in moves]))
     return len(mails)
+
+
+def _admit(
+    session: Session,
+    plans: dict[UUID, Plan],
+    moves: Sequence[tuple[Enrolled, Later | Stop | Next]],
+) -> None:
+    """Ask the stage of each staged campaign which of the first mails may go."""
+    first: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    for enrolled, move in moves:
+        is_first = enrolled.steps_planned == 0 and plans[enrolled.campaign_id].is_staged
+        if is_first and isinstance(move, Next):
+            first[enrolled.campaign_id].append(UUID(move.mail.id))
+    for campaign_id, ids in sorted(first.items()):
+        stages.admit(session, campaign_id, ids)
 
 
 # Arrays and rows go in binary: as text they cost ten times as much.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from app.db.session import Session
+from app.lifecycle import transitions
 from app.scheduling.calendar import Window, next_open, zone_named
 
 _WINDOWS = """
@@ -12,6 +13,11 @@ SELECT e.id, c.window_days, c.window_start, c.window_end,
        CASE WHEN c.uses_lead_timezone THEN coalesce(l.timezone, c.timezone) ELSE c.timezone END
 FROM emails e JOIN campaigns c ON c.id = e.campaign_id LEFT JOIN leads l ON l.id = e.lead_id
 WHERE e.id = ANY(%(ids)s) AND e.id BETWEEN %(low)s AND %(high)s"""
+
+# Of a campaign: what is due now and has a window.
+_WINDOWED = """
+SELECT id FROM emails
+WHERE campaign_id = %s AND due_at IS NOT NULL AND due_at < 'infinity' AND window_closes_at IS NOT NULL"""
 
 Move = tuple[UUID, dt.datetime, dt.datetime | None, str]
 
@@ -27,3 +33,10 @@ def reopen(session: Session, email_ids: Sequence[UUID], now: dt.datetime) -> lis
         slot = next_open(window, zone_named(zone), now)
         moves.append((email_id, slot.opens_at, slot.closes_at, "outside the sending window"))
     return moves
+
+
+def respect(session: Session, campaign_id: UUID, now: dt.datetime) -> None:
+    """Move unparked mails, due now, to their next window: tomorrow's must not go tonight."""
+    ids = [row[0] for row in session.execute(_WINDOWED, (campaign_id,)).fetchall()]
+    moves = reopen(session, ids, now)
+    transitions.reschedule(session, [move for move in moves if move[1] > now])

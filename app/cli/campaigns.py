@@ -13,8 +13,9 @@ from rich.text import Text
 
 from app.analytics import reports
 from app.audit import Author
-from app.campaigns import campaigns, definition
+from app.campaigns import brakes, campaigns, definition, stages
 from app.campaigns.campaigns import Campaign
+from app.campaigns.stages import StageRow
 from app.cli.context import CLI, app_option, chosen_app, database
 from app.cli.funnel import funnel_of, funnel_table
 from app.cli.ledger import balance
@@ -94,6 +95,14 @@ def resume(app_name: str | None, name: str) -> None:
     _move(app_name, name, campaigns.resume)
 
 
+@campaign.command("go-on")
+@app_option
+@click.argument("name")
+def go_on(app_name: str | None, name: str) -> None:
+    """Let all of it go though its first stage is still watched, or was braked."""
+    _move(app_name, name, brakes.go_on)
+
+
 @campaign.command()
 @app_option
 @click.argument("name")
@@ -131,6 +140,7 @@ def show(app_name: str | None, name: str) -> None:
         app = chosen_app(session, app_name)
         found = campaigns.get(session, app.id, name)
         result = facts_of(found) | {
+            "stage": stage_of(stages.find(session, found.id)),
             "funnel": funnel_of(reports.funnel(session, found.id)),
             "accounts": [
                 {"address": one.address, "sent": one.counts.sent, "failed": one.counts.failed}
@@ -156,12 +166,29 @@ def facts_of(found: Campaign) -> dict[str, Any]:
     }
 
 
+def stage_of(found: StageRow | None) -> dict[str, Any] | None:
+    """Return what is shown of a campaign's staged release; None = it is released whole."""
+    if found is None:
+        return None
+    return {
+        "phase": str(found.phase),
+        "percent": float(found.percent),
+        "size": found.size,
+        "admitted": found.admitted,
+        "watched_until": _iso(found.watched_until),
+        "reason": found.reason,
+    }
+
+
 def _iso(at: dt.datetime | None) -> str | None:
     return at.isoformat(timespec="seconds") if at else None
 
 
 def _shown(result: Mapping[str, Any]) -> RenderableType:
     plain = {name: value for name, value in result.items() if isinstance(value, (str, int))}
+    if stage := result["stage"]:
+        named = {f"stage {name.replace('_', ' ')}": value for name, value in stage.items()}
+        plain |= {name: value for name, value in named.items() if value is not None}
     listed = table("", "account", "#sent", "#failed")
     for one in result["accounts"]:
         listed.add_row(one["address"], f"{one['sent']:,}", f"{one['failed']:,}")

@@ -19,6 +19,7 @@ from app.lifecycle import gates
 from app.lifecycle.events import TimelineEvent, timeline
 from app.lifecycle.gates import GATES, TARGETS, Facts, Gate, Opening, Verdict, next_time
 from app.lifecycle.states import WAITING, State
+from app.lifecycle.transitions import STAGED
 
 AskLimits = Callable[[Facts], Opening | None]
 
@@ -42,7 +43,10 @@ SELECT e.id, e.app_id, apps.daily_quota, apps.monthly_quota,
        e.status, e.reason, e.to_hash, e.to_domain, e.priority, e.attempt, e.starts,
        e.fence, e.lease_until, e.claimed_by, e.queued_at, e.claimed_at, e.sent_at, e.smtp_code,
        e.window_closes_at, e.expires_at, e.created_at, e.campaign_id, e.queue_id, e.account_id,
-       e.due_at = 'infinity' AS is_parked, CASE WHEN e.due_at < 'infinity' THEN e.due_at END AS due_at,
+       e.due_at = 'infinity' AND e.reason IS DISTINCT FROM %(staged)s AS is_parked,
+       e.due_at = 'infinity' AND e.reason = %(staged)s AS is_staged, g.phase AS stage_phase,
+       g.size AS stage_size, g.percent AS stage_percent, g.reason AS stage_reason,
+       g.watched_from + g.wait_s * interval '1 s' AS stage_until, CASE WHEN e.due_at < 'infinity' THEN e.due_at END AS due_at,
        apps.name AS app_name, apps.status AS app_status,
        c.name AS campaign_name, c.status AS campaign_status, c.window_days, c.window_start,
        c.window_end, q.name AS queue_name, q.status AS queue_status, q.per_minute,
@@ -60,13 +64,14 @@ SELECT e.id, e.app_id, apps.daily_quota, apps.monthly_quota,
 FROM emails e
 LEFT JOIN apps ON apps.id = e.app_id
 LEFT JOIN campaigns c ON c.id = e.campaign_id
+LEFT JOIN campaign_stages g ON g.campaign_id = e.campaign_id
 LEFT JOIN queues q ON q.id = e.queue_id
 LEFT JOIN email_accounts a ON a.id = e.account_id
 LEFT JOIN smtp_configs s ON s.id = a.smtp_config_id
 LEFT JOIN smtp_breakers b ON b.smtp_config_id = s.id
 LEFT JOIN app_reputation ra ON ra.sender_id = e.account_id
 LEFT JOIN app_reputation rp ON rp.sender_id = e.app_id
-WHERE e.id = %s"""
+WHERE e.id = %(id)s"""
 
 # The last entry of each thing the gates read (index audit_logs_app_id_id).
 _AUTHORS = """
@@ -79,7 +84,7 @@ def explain(
 ) -> Explanation:
     """Return why the mail is where it is and when it may go; raises NotFound."""
     cursor = session.cursor(row_factory=dict_row)
-    facts = cursor.execute(_MAIL, (email_id,)).fetchone()
+    facts = cursor.execute(_MAIL, {"id": email_id, "staged": STAGED}).fetchone()
     if facts is None:
         raise NotFound(f"There is no e-mail {email_id}.", field="email_id")
     state = State(facts["status"])

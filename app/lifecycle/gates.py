@@ -87,6 +87,23 @@ def _campaign(facts: Facts, _now: dt.datetime) -> Gate:
     return Gate(name="campaign", value=value, verdict=_open_when(is_open))
 
 
+def _stage(facts: Facts, _now: dt.datetime) -> Gate:
+    """Say whether the mail waits until its campaign's first mails have been watched."""
+    phase, until = facts["stage_phase"], facts["stage_until"]
+    if phase is None:
+        return Gate(name="stage", value="released whole", verdict=Verdict.UNUSED)
+    value = f"{facts['stage_size'] or 0:,} mails ({float(facts['stage_percent']):g} %) go first"
+    value += f"; the release is {_PHASES[phase]}"
+    if phase == "watched":
+        value += f" until {until:%Y-%m-%d %H:%M} UTC"
+    if facts["stage_reason"]:
+        value += f": {facts['stage_reason']}"
+    if not facts["is_staged"]:
+        return Gate(name="stage", value=value, verdict=Verdict.PASS)
+    next_at = until if phase == "watched" else None
+    return Gate(name="stage", value=value, verdict=Verdict.WAIT, next_at=next_at)
+
+
 def _queue(facts: Facts, _now: dt.datetime) -> Gate:
     value = f"{facts['queue_name']} is {facts['queue_status']}"
     return Gate(name="queue", value=value, verdict=_open_when(facts["queue_status"] != "paused"))
@@ -177,12 +194,20 @@ def _lease(facts: Facts, now: dt.datetime) -> Gate:
 
 
 _WAITS = Verdict.WAIT
+_PHASES = {
+    "planned": "not begun",
+    "first": "at its first mails",
+    "watched": "watched",
+    "open": "open to all",
+    "braked": "braked",
+}
 _DAYS = ("", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 # In the order in which the pipeline asks them; the limits stand after the account.
 GATES: tuple[Callable[[Facts, dt.datetime], Gate], ...] = (
     _app,
     _campaign,
+    _stage,
     _queue,
     _window,
     _account,
@@ -198,6 +223,7 @@ GATES: tuple[Callable[[Facts, dt.datetime], Gate], ...] = (
 TARGETS = {
     "app": "app_id",
     "campaign": "campaign_id",
+    "stage": "campaign_id",
     "queue": "queue_id",
     "window": "campaign_id",
     "account": "account_id",

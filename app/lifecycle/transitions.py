@@ -15,6 +15,8 @@ from app.lifecycle.events import Delta, count
 from app.lifecycle.notices import note
 from app.lifecycle.states import REVIVABLE, SOURCES, State
 
+STAGED = "staged release: the first mails of the campaign are watched"
+
 _DIMENSIONS = "app_id, queue_id, campaign_id, step_id, account_id"
 
 
@@ -179,11 +181,35 @@ def park(session: Session, campaign_id: UUID) -> int:
 
 
 def unpark(session: Session, campaign_id: UUID) -> int:
-    """Make a resumed campaign's parked e-mails due now; the release checks their windows."""
+    """Make a resumed campaign's parked e-mails due now; the release checks their windows.
+
+    Those that a stage keeps back go on waiting for it.
+    """
     return session.execute(
         "UPDATE emails SET due_at = now(), reason = NULL "
-        "WHERE campaign_id = %s AND due_at = 'infinity'",
-        (campaign_id,),
+        "WHERE campaign_id = %s AND due_at = 'infinity' AND reason IS DISTINCT FROM %s",
+        (campaign_id, STAGED),
+    ).rowcount
+
+
+_PARK_STAGED = """
+UPDATE emails SET due_at = 'infinity', reason = %(reason)s
+WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND due_at IS NOT NULL"""
+
+
+def park_staged(session: Session, ids: Sequence[UUID]) -> int:
+    """Keep scheduled e-mails back until their campaign's first stage has been watched."""
+    if not ids:
+        return 0
+    return session.execute(_PARK_STAGED, _span(ids) | {"reason": STAGED}).rowcount
+
+
+def unpark_staged(session: Session, campaign_id: UUID) -> int:
+    """Make the e-mails due now that a stage of their campaign kept back."""
+    return session.execute(
+        "UPDATE emails SET due_at = now(), reason = NULL "
+        "WHERE campaign_id = %s AND due_at = 'infinity' AND reason = %s",
+        (campaign_id, STAGED),
     ).rowcount
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from app.campaigns import sequence
+from app.clock import utc_now
 from tests import factories
 from tests.api.conftest import Desk, Person
 
@@ -126,6 +128,25 @@ def test_numbers_add_up_and_refuse_a_span_that_cannot_be(me: Person):
     bad = "/v1/analytics/overview?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"
     assert me.ask("GET", bad).status_code == 422
     assert me.ask("GET", "/v1/analytics/overview?queue=none").status_code == 404
+
+
+def test_a_staged_release_shows_its_stage_and_a_person_lets_it_go_on(desk: Desk, me: Person):
+    addresses = [{"email": f"{name}@example.com"} for name in "abcdef"]
+    me.post("/v1/leads", {"leads": addresses})
+    made = campaign(me, staged_release={"percent": 20, "least": 1, "wait_minutes": 30})
+    path = f"/v1/campaigns/{made['id']}"
+    assert me.get(f"{path}/progress")["stage"]["phase"] == "planned"
+    me.post(f"{path}/start")
+    sequence.plan_due(desk.session, utc_now(), 100)
+    stage = me.get(f"{path}/progress")["stage"]
+    assert (stage["phase"], stage["size"], stage["admitted"]) == ("first", 2, 2)
+    held = desk.session.execute("SELECT id FROM emails WHERE due_at = 'infinity' LIMIT 1")
+    (email_id,) = held.fetchone()
+    gates = {gate["name"]: gate for gate in me.get(f"/v1/emails/{email_id}/explain")["gates"]}
+    assert gates["stage"]["verdict"] == "wait"
+    assert me.post(f"{path}/go-on")["status"] == "running"
+    assert me.get(f"{path}/progress")["stage"]["phase"] == "open"
+    assert me.ask("POST", f"{path}/go-on").status_code == 409
 
 
 def test_no_dead_letters_are_nothing_to_retry(me: Person):

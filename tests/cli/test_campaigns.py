@@ -62,6 +62,19 @@ def test_showing_a_campaign_has_funnel_and_ledger(mailqueue, ready: str, create)
     assert mailqueue("ledger", "--campaign", "Spring", "--json").json["of"] == "campaign Spring"
 
 
+def test_a_staged_release_is_shown_and_let_go(mailqueue, ready: str, create) -> None:
+    del ready
+    create(DEFINITION + "staged_release: {percent: 1, least: 1}\n")
+    mailqueue("campaign", "start", "Spring")
+    stage = mailqueue("campaign", "show", "Spring", "--json").json["stage"]
+    assert (stage["phase"], stage["size"], stage["percent"]) == ("first", 1, 1.0)
+    assert "stage phase" in mailqueue("campaign", "show", "Spring").out
+    assert mailqueue("campaign", "go-on", "Spring", "--json").json["status"] == "running"
+    assert mailqueue("campaign", "show", "Spring", "--json").json["stage"]["reason"] == (
+        "overruled by cli"
+    )
+
+
 def test_an_unknown_timezone_names_line_and_field(mailqueue, ready: str, create) -> None:
     del ready
     found = create(DEFINITION + "timezone: Europe/Atlantis\n", "--json")

@@ -78,6 +78,7 @@ def test_the_gates_are_asked_in_the_order_of_the_pipeline(scratch, mail):
         "restore",
         "app",
         "campaign",
+        "stage",
         "queue",
         "window",
         "account",
@@ -89,7 +90,7 @@ def test_the_gates_are_asked_in_the_order_of_the_pipeline(scratch, mail):
         "attempts",
         "lease",
     ]
-    assert set(verdicts(found).values()) == {"pass"}
+    assert set(verdicts(found).values()) == {"pass", "unused"}
     assert (found.sentence, found.next_at) == ("Scheduled; every gate is open.", None)
 
 

@@ -1,11 +1,16 @@
 """A held sender's mail waits and goes after the release; what servers refuse counts against it."""
 
+from actors import judge
 from app.analytics import conduct, standing
+from app.campaigns import campaigns, stages
+from app.campaigns.definition import read
+from app.campaigns.staging import Phase
 from app.clock import utc_now
 from app.lifecycle import chunks, ledger
 from app.lifecycle.events import Delta, count
 from app.policy.reputation import Thresholds
-from tests.factories import AUTHOR, make_email
+from app.queueing.payloads import TickPayload
+from tests.factories import AUTHOR, make_email, make_lead
 
 LONG_S = 90.0
 
@@ -82,3 +87,34 @@ def test_a_simulated_bounce_is_held_against_nobody(
     until(lambda: not busy & {row[0] for row in rows(session)}, LONG_S)
     found = conduct.of_app(session, sender.app_id, utc_now())[sender.app_id]
     assert found[conduct.DAY] == conduct.Conduct()
+
+
+def test_the_clock_brakes_a_campaign_whose_first_mails_bounce(
+    session, make_sender, run_pass, fleet, inbox, until
+) -> None:
+    sender = make_sender()
+    session.execute("UPDATE email_accounts SET address = 'anna@example.org'")
+    for n in range(40):
+        make_lead(session, sender.app_id, f"bounce+{n}@a.example")
+    version = sender.fields["template_version_id"]
+    session.execute(
+        "UPDATE templates SET name = 'hello' WHERE id = "
+        "(SELECT template_id FROM template_versions WHERE id = %s)",
+        (version,),
+    )
+    text = "name: Spring\naccounts: [anna@example.org]\nsteps: [{template: hello}]\n"
+    staged = "staged_release: {percent: 10, least: 1, wait_minutes: 60}"
+    made = campaigns.create(session, sender.app_id, read(text + staged), AUTHOR)
+    campaigns.start(session, sender.app_id, "Spring", AUTHOR, utc_now())
+    fleet.start()
+
+    def phase():
+        run_pass()
+        judge.watch_stages(TickPayload(reason="test"))
+        return stages.find(session, made.id).phase
+
+    until(lambda: phase() is Phase.BRAKED, LONG_S)
+    assert campaigns.get(session, sender.app_id, "Spring").status == "paused"
+    books = ledger.of_campaign(session, made.id)
+    assert (books.failed, books.waiting, books.off_by) == (4, 36, 0)
+    assert inbox.messages() == []
