@@ -22,8 +22,9 @@ from app.queueing.payloads import TickPayload
 from app.queueing.steps import SCHEDULE
 from app.scheduling import due
 
-# After a round the thread rests this many times what it computed: the process is for requests.
-_LEAST_PAUSE_S, _PAUSES = 0.01, 3.0
+# After a round the thread rests what it computed times the mails it released, at most so many: a mail
+# that came alone is followed at once by the next, under load the process is for requests.
+_MOST_PAUSES = 12
 _AFTER_TROUBLE_S = 1.0
 _MOST = 200  # mails of a round: more than that is the work of the schedule stage
 
@@ -77,17 +78,18 @@ class Relay:
 
     def _run(self) -> None:
         while self._rung.wait() and not self._stopped.is_set():
-            began = thread_cpu_s()
+            began, released = thread_cpu_s(), 0
             try:
-                self._round()
+                released = self._round()
             except (DependencyUnavailable, *CONNECTION_LOST) as error:
                 logger().warning(Event.DEPENDENCY_LOST, what="relay", why=str(error))
                 close_thread_session()
                 self._stopped.wait(_AFTER_TROUBLE_S)
-            self._stopped.wait(max(_LEAST_PAUSE_S, _PAUSES * (thread_cpu_s() - began)))
+            self._stopped.wait((thread_cpu_s() - began) * min(released, _MOST_PAUSES))
         close_thread_session()
 
-    def _round(self) -> None:
+    def _round(self) -> int:
+        """Release for whom requests named since the last round; return how many mails."""
         self._rung.clear()
         with self._lock:
             accounts, self._accounts = self._accounts, set()
@@ -95,8 +97,9 @@ class Relay:
         if wants_pass:
             payload = TickPayload(reason="submitted")
             runtime.publisher().publish([encode("schedule_tick", SCHEDULE.queue, payload)])
-        if accounts:
-            release_now(thread_session(self._config.database_url), self._config, accounts)
+        if not accounts:
+            return 0
+        return release_now(thread_session(self._config.database_url), self._config, accounts)
 
 
 def release_now(session: Session, config: Settings, account_ids: set[UUID]) -> int:
@@ -104,7 +107,7 @@ def release_now(session: Session, config: Settings, account_ids: set[UUID]) -> i
 
     Raises DependencyUnavailable.
     """
-    if runtime.guard().enter(session) is not None:
+    if runtime.guard().closed(session) is not None:
         return 0
     accounts = due.accounts_among(session, sorted(account_ids))
     done = schedule.release_from(session, config, accounts, _MOST)

@@ -67,7 +67,7 @@ class Client:
 
 
 @contextmanager
-def office(session: Session, folder: Path, app_id: UUID) -> Iterator[Office]:
+def office(session: Session, folder: Path, app_id: UUID, processes: int = 1) -> Iterator[Office]:
     """Run `mailqueue web`, with a key of the app and a queue of high priority."""
     queues.create(
         session,
@@ -84,7 +84,8 @@ def office(session: Session, folder: Path, app_id: UUID) -> Iterator[Office]:
     issued = api_keys.create(session, pepper, new, tenant.AUTHOR)
     port = free_port()
     env = fleet.environment() | {"MAILQUEUE_WEB_PORT": str(port)}
-    with running(programs.python("app", "web"), folder / "web.log", env=env) as process:
+    command = programs.python("app", "web", "--workers", processes)
+    with running(command, folder / "web.log", env=env) as process:
         wait_for_port(port, process)
         yield Office(port=port, pid=process.pid, key=issued.text)
 

@@ -7,7 +7,7 @@ records everything, and every answered request must be there as an event of its 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from uuid import UUID
 
@@ -16,15 +16,15 @@ from app.cli.processes import dramatiq_command
 from app.config import settings
 from app.db.session import Session, connect
 from app.queueing.steps import EVENTS
-from infra.load import bull, fleet, sinks, wrk
+from infra.load import bull, fleet, sinks
 from infra.load.agreement import require_all
+from infra.load.driving import Driven, drive
 from infra.load.figures import Direction, Figure, Goal
 from infra.load.node import Peers
 from infra.load.round import send_campaign
 from infra.load.running import Child, first_words, running, wait_for_line, wait_for_port
 from infra.load.stand import Measured, Stand
-from infra.load.usage import Meter, Spent
-from infra.load.wrk import Answered, Load
+from infra.load.wrk import Load
 from infra.local import programs
 from infra.local.ports import free_port
 
@@ -37,21 +37,6 @@ _AGENT = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Thunderbird/128.0"}
 _RECORDED_S = 120.0
 _POLL_S = 0.5
 _TYPES = {"pixel": "opened", "click": "clicked"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Driven:
-    """One route under load: at full speed with its CPU per request, and at half speed."""
-
-    full: Answered
-    half: Answered
-    spent: Spent
-    requests: int
-
-    @property
-    def cpu_us(self) -> float:
-        """CPU of server, broker and other services per request, in microseconds."""
-        return self.spent.total * 1000
 
 
 def measure(stand: Stand) -> Measured:
@@ -79,7 +64,7 @@ def _ours(stand: Stand, session: Session) -> dict[str, Driven]:
     }
     with tracking_server(stand.folder) as (port, pid):
         found = {
-            route: _drive(stand, Load(port=port, paths=paths, headers=_AGENT), {"server": pid})
+            route: drive(stand, Load(port=port, paths=paths, headers=_AGENT), {"server": pid})
             for route, paths in routes.items()
         }
     _require_recorded(stand, session, app_id, found)
@@ -106,18 +91,6 @@ def _sent_mails(stand: Stand, session: Session) -> tuple[UUID, list[UUID]]:
         (_MAILS // 2,),
     ).fetchall()
     return rows[0][0], [row[1] for row in rows]
-
-
-def _drive(stand: Stand, load: Load, pids: Mapping[str, int]) -> Driven:
-    """Warm up, then full speed, then half of it; every answer of the three counts."""
-    seconds = stand.sizes.load_s
-    warm = wrk.drive(replace(load, seconds=1), stand.folder)
-    meter = Meter(pids)
-    full = wrk.drive(replace(load, seconds=seconds), stand.folder)
-    spent = meter.spent(full.requests)
-    half = wrk.drive(replace(load, seconds=seconds, per_s=full.per_s / 2), stand.folder)
-    requests = warm.requests + full.requests + half.requests
-    return Driven(full=full, half=half, spent=spent, requests=requests)
 
 
 def _require_recorded(
@@ -151,7 +124,7 @@ def _theirs(stand: Stand, peers: Peers) -> dict[str, Driven]:
         token = (first_words(log, "ready") or ["", ""])[1]
         paths = {"pixel": f"/o/{token}", "click": f"/c/{token}/1"}
         found = {
-            route: _drive(
+            route: drive(
                 stand, Load(port=port, paths=(path,), headers=_AGENT), {"server": server.pid}
             )
             for route, path in paths.items()
@@ -188,13 +161,13 @@ def _lines(route: str, ours: Driven, theirs: Driven | None) -> list[Figure]:
         ),
         Figure(
             name=f"{route}, CPU per request with broker",
-            ours=ours.cpu_us,
+            ours=ours.spent.total * 1000,
             unit="us",
-            other=theirs.cpu_us if theirs else None,
+            other=theirs.spent.total * 1000 if theirs else None,
             goal=_CPU,
         ),
     ]
 
 
 def _facts(one: Driven) -> dict[str, object]:
-    return asdict(one) | {"cpu_us": one.cpu_us}
+    return asdict(one) | {"cpu_us": one.spent.total * 1000}
