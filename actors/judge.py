@@ -1,4 +1,4 @@
-"""judge: what the clock has done every half minute. What came back decides what goes on.
+"""judge: what the clock has done every minute. What came back decides what goes on.
 
 Senders are judged, and the first mails of campaigns that are released in stages.
 """

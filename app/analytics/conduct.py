@@ -6,7 +6,7 @@ was counted before it is forgotten.
 """
 
 import datetime as dt
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -38,11 +38,17 @@ WITH counted AS (
   SELECT account_id, kind, n, at FROM email_stat_deltas
   WHERE app_id = %(app)s AND at >= %(week)s AND at < %(until)s AND kind = ANY(%(kinds)s))"""
 
-_OF_SENDERS = f"""{_COUNTED}
-SELECT s.sender_id, kind, coalesce(sum(n) FILTER (WHERE at >= %(day)s), 0), sum(n)
-FROM counted CROSS JOIN LATERAL (VALUES (account_id), (%(app)s::uuid)) AS s(sender_id)
-LEFT JOIN app_reputation r ON r.sender_id = s.sender_id
-WHERE s.sender_id IS NOT NULL AND at >= coalesce(r.released_at, '-infinity')
+# One pass: what counts for the account since its release, and for the app since the app's.
+_OF_SENDERS = f"""{_COUNTED},
+since AS (
+  SELECT coalesce((SELECT released_at FROM app_reputation WHERE sender_id = %(app)s),
+                  '-infinity') AS app_since)
+SELECT c.account_id, c.kind,
+       sum(n) FILTER (WHERE at >= %(day)s AND at >= coalesce(r.released_at, '-infinity')),
+       sum(n) FILTER (WHERE at >= coalesce(r.released_at, '-infinity')),
+       sum(n) FILTER (WHERE at >= %(day)s AND at >= app_since),
+       sum(n) FILTER (WHERE at >= app_since)
+FROM counted c CROSS JOIN since LEFT JOIN app_reputation r ON r.sender_id = c.account_id
 GROUP BY 1, 2"""  # noqa: S608 - constants
 
 _BUSIEST = f"""{_COUNTED}
@@ -60,9 +66,17 @@ def to_judge(session: Session, now: dt.datetime) -> list[UUID]:
 
 def of_app(session: Session, app_id: UUID, now: dt.datetime) -> dict[UUID, dict[str, Conduct]]:
     """Return the conduct of each sender, the app itself among them, in both windows."""
-    counts: dict[UUID, dict[str, dict[str, int]]] = defaultdict(lambda: {DAY: {}, WEEK: {}})
-    for sender_id, kind, day, week in session.execute(_OF_SENDERS, _binds(app_id, now)).fetchall():
-        counts[sender_id][DAY][kind], counts[sender_id][WEEK][kind] = int(day), int(week)
+    counts: dict[UUID, dict[str, Counter[str]]] = defaultdict(
+        lambda: {DAY: Counter(), WEEK: Counter()}
+    )
+    rows = session.execute(_OF_SENDERS, _binds(app_id, now)).fetchall()
+    for account_id, kind, *sums in rows:
+        day, week, app_day, app_week = (int(n or 0) for n in sums)
+        counts[app_id][DAY][kind] += app_day
+        counts[app_id][WEEK][kind] += app_week
+        if account_id is not None:
+            counts[account_id][DAY][kind] += day
+            counts[account_id][WEEK][kind] += week
     return {
         sender_id: {name: _conduct(kinds) for name, kinds in found.items()}
         for sender_id, found in counts.items()
