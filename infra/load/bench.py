@@ -30,6 +30,7 @@ from infra.load import (
     machine,
     node,
     rtt,
+    scale,
     send,
     sinks,
     soak,
@@ -53,6 +54,7 @@ PARTS: Mapping[str, Callable[[Stand], Measured]] = {
     "api": api.measure,
     "ingest": ingest.measure,
     "soak": soak.measure,
+    "scale": scale.measure,
     "steps": steps.measure,
 }
 
@@ -106,9 +108,7 @@ def _warm_up(stand: Stand) -> None:
         sinks.fastest(stand.folder) as sink,
         connect(settings().database_url, role=None) as session,
     ):
-        send_campaign(
-            session, sink, stand.folder, leads=_WARM_LEADS, processes=stand.sizes.processes
-        )
+        send_campaign(session, sink, stand.folder, leads=_WARM_LEADS, strength=stand.sizes.strength)
 
 
 def _sizes(base: Sizes, leads: int | None, rounds: int | None, processes: int | None) -> Sizes:

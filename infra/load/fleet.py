@@ -29,16 +29,31 @@ _ENV = {"MAILQUEUE_LOG_LEVEL": "warning", "MAILQUEUE_GLOBAL_PER_MINUTE": "100000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
-    """The running processes, by the name under which their CPU is counted."""
+class Strength:
+    """How many worker processes on each of how many hosts; a host is a state directory of its own."""
 
-    workers: Child
+    processes: int
+    hosts: int = 1
+
+    @property
+    def all(self) -> int:
+        """The worker processes of all hosts."""
+        return self.processes * self.hosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """The running processes, by the name under which their CPU is counted; workers by host."""
+
+    workers: tuple[Child, ...]
     clock: Child
 
     @property
     def pids(self) -> dict[str, int]:
         """Root processes by name."""
-        return {"workers": self.workers.pid, "clock": self.clock.pid}
+        names = ("workers", *(f"workers of host {n}" for n in range(2, len(self.workers) + 1)))
+        pids = {name: child.pid for name, child in zip(names, self.workers, strict=True)}
+        return {**pids, "clock": self.clock.pid}
 
 
 def environment() -> dict[str, str]:
@@ -47,26 +62,38 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def working(folder: Path, processes: int) -> Iterator[Fleet]:
+def working(folder: Path, strength: Strength) -> Iterator[Fleet]:
     """Run workers and clock; ready to work when the block begins, the clock in command."""
-    with standing_by(folder, processes) as (fleet, gun):
+    with standing_by(folder, strength) as (fleet, gun):
         gun.fire()
         yield fleet
 
 
 @contextmanager
-def standing_by(folder: Path, processes: int) -> Iterator[tuple[Fleet, "StartingGun"]]:
+def standing_by(folder: Path, strength: Strength) -> Iterator[tuple[Fleet, "StartingGun"]]:
     """Run workers and clock with nothing released until the gun is fired."""
     gun = StartingGun()
-    command = dramatiq_command(processes, settings().worker_threads, ())
     clock_command = programs.python("app", "clock")
-    with (
-        gun.held(),
-        running(command, folder / "workers.log", env=environment()) as workers,
-        running(clock_command, folder / "clock.log", env=environment()) as clock,
-    ):
-        wait_for("a consumer of every queue", lambda: _has_consumers(processes), workers)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(gun.held())
+        hosts = range(1, strength.hosts + 1)
+        workers = tuple(
+            stack.enter_context(_host(folder, host, strength.processes)) for host in hosts
+        )
+        clock = stack.enter_context(running(clock_command, folder / "clock.log", env=environment()))
+        wait_for("a consumer of every queue", lambda: _has_consumers(strength.all), workers[0])
         yield Fleet(workers=workers, clock=clock), gun
+
+
+@contextmanager
+def _host(folder: Path, number: int, processes: int) -> Iterator[Child]:
+    """Run the workers of one host, whose journals lie in a directory of its own."""
+    command = dramatiq_command(processes, settings().worker_threads, ())
+    state = settings().state_dir if number == 1 else folder / f"host-{number}"
+    env = environment() | {"MAILQUEUE_STATE_DIR": str(state)}
+    log = folder / ("workers.log" if number == 1 else f"workers-{number}.log")
+    with running(command, log, env=env) as child:
+        yield child
 
 
 class StartingGun:

@@ -6,7 +6,9 @@ and the month before, with three events each; their ids are stamped in order, as
 
 import contextlib
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
 
 import psycopg
 
@@ -23,7 +25,8 @@ from infra.local.terminal import say
 _HOT = Goal(direction=Direction.AT_LEAST, limit=0.6)
 _SAME_COST = Goal(direction=Direction.AT_MOST, limit=1.15, is_ratio=True)
 _SPREAD = dt.timedelta(days=25)  # over how much time the finished mails were made
-_BLOCK = 500_000
+_BLOCK = 250_000
+_FILLERS = 2
 _EVENTS = ("attempt", "opened", "clicked")
 
 
@@ -39,7 +42,7 @@ def measure(stand: Stand) -> Measured:
             _grow(session, app_id, rows)
             sizes = stand.sizes
             done = send_campaign(
-                session, sink, stand.folder, leads=sizes.grow_leads, processes=sizes.processes
+                session, sink, stand.folder, leads=sizes.grow_leads, strength=sizes.strength
             )
             rounds.append((rows, done))
     facts = {f"{rows} rows": one.facts() for rows, one in rounds}
@@ -100,17 +103,36 @@ WHERE e.campaign_id = %(campaign)s"""
 
 
 def _grow(session: Session, app_id: object, rows: int) -> None:
-    """Fill up to `rows` finished mails, a campaign of its own for each block."""
+    """Fill up to `rows` finished mails, two blocks at a time, each a campaign of its own."""
     began, step = utc_now() - _SPREAD, _SPREAD / max(rows, 1)
     ((there,),) = session.execute("SELECT count(*) FROM emails").fetchall()
-    for low in range(there + 1, rows + 1, _BLOCK):
-        high = min(low + _BLOCK - 1, rows)
-        say(f"{high:,} finished rows")
-        binds = {"app": app_id, "low": low, "high": high, "began": began, "step": step}
-        binds |= {"campaign": new_id(), "types": list(_EVENTS)}
-        session.execute(_MAILS.format(table="emails"), binds)
-        session.execute(_TIMELINES.format(table="email_events"), binds)
+    with ThreadPoolExecutor(_FILLERS) as pool:
+        blocks = [
+            pool.submit(
+                _fill,
+                {
+                    "app": app_id,
+                    "low": low,
+                    "high": min(low + _BLOCK - 1, rows),
+                    "began": began,
+                    "step": step,
+                    "campaign": new_id(),
+                    "types": list(_EVENTS),
+                },
+            )
+            for low in range(there + 1, rows + 1, _BLOCK)
+        ]
+        for block in as_completed(blocks):
+            say(f"{block.result():,} finished rows")
     session.execute("VACUUM ANALYZE emails")
     session.execute("VACUUM ANALYZE email_events")
     with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
         session.execute("CHECKPOINT")  # or the first campaign pays for the pages of the filling
+
+
+def _fill(block: Mapping[str, Any]) -> int:
+    """Fill one block; return the number of its last row."""
+    with connect(settings().database_url, role=None) as session:
+        session.execute(_MAILS.format(table="emails"), block)
+        session.execute(_TIMELINES.format(table="email_events"), block)
+    return int(block["high"])

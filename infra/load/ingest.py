@@ -60,7 +60,7 @@ def _batch(session: Session, stand: Stand) -> tuple[float, float]:
         body = submitting.batch(stand.sizes.batch)
         with (
             submitting.office(session, stand.folder, app_id) as office,
-            fleet.working(stand.folder, stand.sizes.processes),
+            fleet.working(stand.folder, stand.sizes.strength),
             submitting.client(office) as client,
         ):
             client.post(submitting.BATCH, submitting.batch(1))

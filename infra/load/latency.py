@@ -35,7 +35,7 @@ def measure(stand: Stand) -> Measured:
         app_id = tenant.new_app(session, probes.port)
         with (
             submitting.office(session, stand.folder, app_id) as office,
-            fleet.working(stand.folder, sizes.processes) as _,
+            fleet.working(stand.folder, sizes.strength) as _,
         ):
             idle = _probe(office, probes, range(sizes.probes + _WARM))
             mailing = tenant.planned(

@@ -10,6 +10,7 @@ from app.errors import DependencyUnavailable, LedgerOff
 from app.lifecycle import ledger
 from infra.load import fleet, tenant
 from infra.load.agreement import Counted, require_agreement
+from infra.load.fleet import Strength
 from infra.load.sinks import Sink, settled_count
 from infra.load.tenant import Mailing
 from infra.load.usage import Meter, Spent
@@ -52,7 +53,7 @@ class Round:
 
 
 def send_campaign(
-    session: Session, sink: Sink, folder: Path, *, leads: int, processes: int
+    session: Session, sink: Sink, folder: Path, *, leads: int, strength: Strength
 ) -> Round:
     """Plan a campaign, send it with a fleet of its own, and return the round.
 
@@ -61,7 +62,7 @@ def send_campaign(
     mailing = tenant.planned(session, tenant.new_app(session, sink.port), leads)
     session.execute("VACUUM ANALYZE emails")
     arrived, updates = sink.count(), _updates(session)
-    with fleet.standing_by(folder, processes) as (workers, gun):
+    with fleet.standing_by(folder, strength) as (workers, gun):
         meter = Meter(workers.pids | {"sink": sink.pid})
         began = time.monotonic()
         gun.fire()

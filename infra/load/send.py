@@ -46,7 +46,7 @@ def measure(stand: Stand) -> Measured:
             sizes = stand.sizes
             ours.append(
                 send_campaign(
-                    session, sink, stand.folder, leads=sizes.leads, processes=sizes.processes
+                    session, sink, stand.folder, leads=sizes.leads, strength=sizes.strength
                 )
             )
             if stand.peers is not None:

@@ -46,7 +46,7 @@ def measure(stand: Stand) -> Measured:
         connect(settings().database_url, role=None) as session,
     ):
         mailing = tenant.planned(session, tenant.new_app(session, sink.port), sizes.soak_leads)
-        with fleet.standing_by(stand.folder, sizes.processes) as (running, gun):
+        with fleet.standing_by(stand.folder, sizes.strength) as (running, gun):
             began = time.monotonic()
             gun.fire()
             samples = _sampled(session, sink, running.pids, mailing.expected)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.load.figures import Figure
+from infra.load.fleet import Strength
 from infra.load.node import Peers
 
 
@@ -28,7 +29,13 @@ class Sizes:
     import_rows: int
     batch: int
     soak_leads: int
+    scale_leads: int
     processes: int = 2
+
+    @property
+    def strength(self) -> Strength:
+        """The fleet of a part that does not try several."""
+        return Strength(processes=self.processes)
 
 
 FULL = Sizes(
@@ -46,6 +53,7 @@ FULL = Sizes(
     import_rows=200_000,
     batch=10_000,
     soak_leads=1_000_000,
+    scale_leads=20_000,
 )
 QUICK = Sizes(
     rounds=1,
@@ -62,6 +70,7 @@ QUICK = Sizes(
     import_rows=30_000,
     batch=10_000,
     soak_leads=15_000,
+    scale_leads=4_000,
 )
 
 

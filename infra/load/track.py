@@ -20,6 +20,7 @@ from infra.load import bull, fleet, sinks
 from infra.load.agreement import require_all
 from infra.load.driving import Driven, drive
 from infra.load.figures import Direction, Figure, Goal
+from infra.load.fleet import Strength
 from infra.load.node import Peers
 from infra.load.round import send_campaign
 from infra.load.running import Child, first_words, running, wait_for_line, wait_for_port
@@ -85,7 +86,7 @@ def tracking_server(folder: Path) -> Iterator[tuple[int, int]]:
 def _sent_mails(stand: Stand, session: Session) -> tuple[UUID, list[UUID]]:
     """Send a small campaign, so that the hits belong to real mails."""
     with sinks.fastest(stand.folder) as sink:
-        send_campaign(session, sink, stand.folder, leads=_MAILS, processes=1)
+        send_campaign(session, sink, stand.folder, leads=_MAILS, strength=Strength(processes=1))
     rows = session.execute(
         "SELECT app_id, id FROM emails WHERE status = 'sent' ORDER BY id DESC LIMIT %s",
         (_MAILS // 2,),

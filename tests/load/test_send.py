@@ -12,6 +12,7 @@ from app.errors import LedgerOff
 from infra.load import send, sinks
 from infra.load.agreement import require_agreement
 from infra.load.figures import table
+from infra.load.fleet import Strength
 from infra.load.round import counted, send_campaign
 
 
@@ -21,7 +22,7 @@ def test_two_hundred_mails_are_sent_counted_and_said(configured: Settings, tmp_p
         contextlib.closing(connect(configured.database_url, role=None)) as session,
         sinks.stamping(tmp_path) as sink,
     ):
-        done = send_campaign(session, sink, tmp_path, leads=200, processes=1)
+        done = send_campaign(session, sink, tmp_path, leads=200, strength=Strength(processes=1))
         ((campaign_id,),) = session.execute("SELECT id FROM campaigns").fetchall()
         found = counted(session, campaign_id, sink.count())
         assert done.mails == sink.count() == 199  # one of two hundred is suppressed
