@@ -26,11 +26,13 @@ from app.feedback import (
     reports,
     unsubscribes,
 )
+from app.feedback import erasure as answers
 from app.feedback.findings import Effect, Finding
 from app.feedback.mails import Mail
 from app.feedback.messages import Inbound, Settled
 from app.feedback.providers.event import Provider, ProviderEvent
 from app.feedback.providers.reading import read_stored
+from app.lifecycle import erasure as mails_erased
 from app.lifecycle.states import State
 from app.log import Event, logger
 from app.mail.answer import Answer, AnswerKind, read_answer
@@ -40,6 +42,7 @@ from app.mail.verp import AddressUse, CodedAddress
 from app.policy.suppression import Reason
 from app.queueing.payloads import InboundPayload, TickPayload
 from app.queueing.steps import INBOUND, MAINTENANCE
+from app.redaction import ERASED
 
 _OVERDUE_S = 15  # doubled with each time a job is published again
 _MOST_TRIES = 12
@@ -97,6 +100,7 @@ def _work_off_mail(session: Session, inbound: Inbound) -> dict[str, Any]:
     mails.prove_sent(session, mail)
     _apply(session, mail, finding, answer)
     messages.settle(session, inbound.id, _settled(answer, finding))
+    _forget_words(session, mail)
     return _told("mail", mail, finding)
 
 
@@ -113,7 +117,15 @@ def _work_off_event(session: Session, inbound: Inbound, provider: Provider) -> d
     mails.prove_sent(session, mail)
     _report(session, mail, finding, by=provider)
     messages.settle(session, inbound.id, _settled_event(event, finding))
+    _forget_words(session, mail)
     return _told(provider, mail, finding)
+
+
+def _forget_words(session: Session, mail: Mail) -> None:
+    """Erase an answer that came after its person was erased: its effects stay, its words do not."""
+    if mail.to_email == ERASED:
+        answered = answers.erase(session, mail.app_id, [mail.id], mail.to_email)
+        mails_erased.erase(session, [mail.id], answered)
 
 
 def _told(source: str, mail: Mail, finding: Finding) -> dict[str, Any]:

@@ -5,9 +5,13 @@ info = something happened to a mail; warning = degraded and handled; error = a h
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from enum import StrEnum
+from typing import Any
 
 import structlog
+
+from app.redaction import masked_throughout, without_addresses
 
 
 class Event(StrEnum):
@@ -44,6 +48,7 @@ class Event(StrEnum):
     MESSAGE_REDELIVERED = "message.redelivered"
     MESSAGE_RETRIED = "message.retried"
     PARTITION_CREATED = "partition.created"
+    PERSON_FORGOTTEN = "person.forgotten"
     PASS_FINISHED = "pass.finished"  # noqa: S105 - a scheduling pass, no password
     PROCESS_STARTED = "process.started"
     PROCESS_STOPPED = "process.stopped"
@@ -61,6 +66,25 @@ class Event(StrEnum):
     TICK_FAILED = "tick.failed"
 
 
+def _without_addresses(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Mask addresses in every value: what servers and libraries say may quote them."""
+    return {name: masked_throughout(value) for name, value in event.items()}
+
+
+class _OnlyWithoutAddresses(logging.Filter):
+    """Mask addresses in lines of libraries: Dramatiq prints whole messages when an actor fails."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every line through, written out and masked."""
+        record.msg, record.args = without_addresses(record.getMessage()), None
+        if record.exc_info:
+            trace = logging.Formatter().formatException(record.exc_info)
+            record.exc_text = without_addresses(trace)
+        return True
+
+
 def configure(level: str, fmt: str) -> None:
     """Set up structlog and the standard library for this process; `fmt` is console or json."""
     shared: list[structlog.typing.Processor] = [
@@ -68,6 +92,7 @@ def configure(level: str, fmt: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _without_addresses,
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
@@ -81,6 +106,8 @@ def configure(level: str, fmt: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(name)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_OnlyWithoutAddresses())
     # A lost connection is ours to report, once; pika adds a traceback to each try.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     # aiosmtpd would log the lines of mails at debug.

@@ -114,6 +114,7 @@ def beats(interval_ms: int) -> tuple[Beat, ...]:
         Beat(actor="judge_senders", queue=MAINTENANCE.queue, every_s=60.0),
         Beat(actor="watch_stages", queue=MAINTENANCE.queue, every_s=30.0),
         Beat(actor="refresh_forecasts", queue=MAINTENANCE.queue, every_s=60.0),
+        Beat(actor="forget", queue=MAINTENANCE.queue, every_s=30.0),
         Beat(actor="retain", queue=MAINTENANCE.queue, every_s=3600.0),
     )
 

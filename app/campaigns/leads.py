@@ -11,6 +11,8 @@ from psycopg.rows import class_row
 from app.campaigns.leads_csv import LeadRow
 from app.db.session import Session
 from app.errors import InputInvalid, NotFound
+from app.lifecycle import retired
+from app.lifecycle.retired import PLANNED, Book
 from app.mail.address import normalise
 from app.scheduling.calendar import zone_named
 
@@ -64,10 +66,30 @@ def list_page(session: Session, app_id: UUID, **choice: Any) -> list[Lead]:
 
 
 def delete(session: Session, app_id: UUID, lead_id: UUID) -> None:
-    """Delete a lead with its enrolments; what was sent stays in the books. Raises NotFound."""
-    statement = "DELETE FROM leads WHERE app_id = %s AND id = %s"
-    if session.execute(statement, (app_id, lead_id)).rowcount == 0:
+    """Delete a lead with its enrolments; what was planned stays in the books. Raises NotFound."""
+    if not _delete(session, app_id, [lead_id]):
         raise NotFound(f"There is no lead {lead_id}.", field="lead_id")
+
+
+_PLANNED = """
+SELECT campaign_id, sum(steps_planned) FROM enrolments WHERE app_id = %s AND lead_id = ANY(%s)
+GROUP BY 1"""
+_DELETE = "DELETE FROM leads WHERE app_id = %s AND id = ANY(%s)"
+
+
+def _delete(session: Session, app_id: UUID, lead_ids: list[UUID]) -> int:
+    """Delete leads; the mails planned for them are counted on, though the enrolments go, too."""
+    with session.transaction():
+        session.execute("SELECT FROM enrolments WHERE lead_id = ANY(%s) FOR UPDATE", (lead_ids,))
+        planned = session.execute(_PLANNED, (app_id, lead_ids)).fetchall()
+        retired.add(
+            session,
+            {
+                Book(app_id=app_id, campaign_id=row[0], batch_id=None, kind=PLANNED): row[1]
+                for row in planned
+            },
+        )
+        return session.execute(_DELETE, (app_id, lead_ids)).rowcount
 
 
 def checked(given: Sequence[GivenLead]) -> Iterator[LeadRow]:
@@ -86,7 +108,7 @@ def checked(given: Sequence[GivenLead]) -> Iterator[LeadRow]:
 
 def erase(session: Session, app_id: UUID, email_hash: bytes) -> dict[str, int]:
     """Delete a person's lead with its enrolments; return rows by table."""
-    gone = session.execute(
-        "DELETE FROM leads WHERE app_id = %s AND email_hash = %s RETURNING id", (app_id, email_hash)
+    found = session.execute(
+        "SELECT id FROM leads WHERE app_id = %s AND email_hash = %s", (app_id, email_hash)
     ).fetchall()
-    return {"leads": len(gone)}
+    return {"leads": _delete(session, app_id, [row[0] for row in found])}

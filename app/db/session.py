@@ -139,6 +139,18 @@ def limited(session: Session, longest: dt.timedelta) -> Iterator[None]:
         session.execute("RESET statement_timeout")
 
 
+@contextmanager
+def exclusive(session: Session, key: int) -> Iterator[bool]:
+    """Hold an advisory lock of the database, if nobody else does: yields whether it is ours."""
+    row = session.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
+    is_ours = bool(row and row[0])
+    try:
+        yield is_ours
+    finally:
+        if is_ours and not session.closed:
+            session.execute("SELECT pg_advisory_unlock(%s)", (key,))
+
+
 def one(session: Session, statement: str, binds: dict[str, Any] | Sequence[Any] = ()) -> Row | None:
     """Return the first row of `statement`, or None."""
     return session.execute(statement, binds).fetchone()

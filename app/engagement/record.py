@@ -17,10 +17,11 @@ from app.db.session import Session
 from app.engagement.bursts import Clicks, time_of
 from app.engagement.machines import RULES, Judgement, Sighting, Verdict, judge
 from app.lifecycle import events
-from app.lifecycle.events import Delta, TimelineEvent
+from app.lifecycle.events import QUOTES, Delta, TimelineEvent
 from app.policy import suppression
 from app.policy.suppression import Reason, Suppression
 from app.queueing.payloads import Hit
+from app.redaction import ERASED
 
 _TYPES = {"open": "opened", "click": "clicked", "unsubscribe": "unsubscribed"}
 _RAW_KINDS = {"opened": "hits_open", "clicked": "hits_click"}
@@ -172,7 +173,7 @@ def _raw(one: _Judged) -> TimelineEvent:
         event_id=one.hit.event_id,
         app_id=one.mail.app_id,
         type=_TYPES[one.hit.kind],
-        data=_data(one.hit, one.judgement),
+        data=_data(one),
         at=one.at,
     )
 
@@ -203,7 +204,9 @@ def marker_id(email_id: UUID, kind: str) -> UUID:
     return uuid.uuid5(email_id, kind)
 
 
-def _data(hit: Hit, judgement: Judgement) -> dict[str, Any]:
+def _data(one: _Judged) -> dict[str, Any]:
+    """Return what is kept of a hit; of an erased person's, nothing that tells who it was."""
+    hit, judgement = one.hit, one.judgement
     data: dict[str, Any] = {
         "verdict": str(judgement.verdict),
         "rule": judgement.rule,
@@ -213,7 +216,9 @@ def _data(hit: Hit, judgement: Judgement) -> dict[str, Any]:
         "method": hit.method,
     }
     optional = {"purpose": hit.purpose or None, "link": hit.link, "url": hit.url}
-    return data | {name: value for name, value in optional.items() if value is not None}
+    data |= {name: value for name, value in optional.items() if value is not None}
+    is_erased = one.mail.to_email == ERASED
+    return {name: value for name, value in data.items() if not (is_erased and name in QUOTES)}
 
 
 def shortened(ip: str) -> str:

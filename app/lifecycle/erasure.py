@@ -4,17 +4,23 @@ A mail stays as a row without a person: its state, times and keyed hash. What SM
 quote the address, so replies and requests are cut from the timeline too.
 """
 
+import datetime as dt
 from collections.abc import Sequence
 from uuid import UUID
 
 from app.db.session import Session
+from app.ids import lower_bound, stamped_at
 from app.lifecycle import transitions
 from app.lifecycle.events import QUOTES
 from app.lifecycle.states import State
-
-ERASED = "erased"
+from app.redaction import ERASED
 
 _MAILS = "SELECT id FROM emails WHERE app_id = %s AND to_hash = %s ORDER BY id"
+_NEAR = dt.timedelta(minutes=1)
+_SIBLINGS = """
+SELECT o.id FROM emails e JOIN emails o ON o.message_id = e.message_id AND o.id <> e.id
+WHERE e.id = %(id)s AND e.batch_id IS NULL
+  AND o.app_id = %(app)s AND o.id BETWEEN %(low)s AND %(high)s"""
 _FLYING = "SELECT count(*) FROM emails WHERE id = ANY(%s) AND status = 'sending'"
 _BLANK = """
 UPDATE emails SET to_email = %(erased)s, to_name = NULL, variables = '{}',
@@ -33,16 +39,34 @@ def mails_of(session: Session, app_id: UUID, to_hash: bytes) -> list[UUID]:
     return [row[0] for row in session.execute(_MAILS, (app_id, to_hash)).fetchall()]
 
 
+def siblings(session: Session, app_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
+    """Return the other mails of the same submissions: their To and Cc name the person.
+
+    Mails of one submission are made in one transaction: their ids are near (index emails_app).
+    """
+    found: list[UUID] = []
+    for email_id in ids:
+        at = stamped_at(email_id)
+        binds = {
+            "app": app_id,
+            "id": email_id,
+            "low": lower_bound(at - _NEAR),
+            "high": lower_bound(at + _NEAR),
+        }
+        found += [row[0] for row in session.execute(_SIBLINGS, binds).fetchall()]
+    return found
+
+
 def in_flight(session: Session, ids: Sequence[UUID]) -> int:
     """Return how many of these mails a worker is sending now: their outcome is still to come."""
     row = session.execute(_FLYING, (list(ids),)).fetchone()
     return int(row[0]) if row else 0
 
 
-def erase(session: Session, ids: Sequence[UUID], inbound: Sequence[UUID]) -> dict[str, int]:
+def erase(session: Session, ids: Sequence[UUID], others: Sequence[UUID]) -> dict[str, int]:
     """Stop what waits of these mails and blank them all; return rows by table.
 
-    `inbound`: the messages that answered them, whose kept copies go as well.
+    `others`: messages that answered them and mails that named them, whose kept copies go as well.
     """
     transitions.stop(session, [(each, "suppressed: erased") for each in ids], State.SUPPRESSED)
     chosen = list(ids)
@@ -51,6 +75,6 @@ def erase(session: Session, ids: Sequence[UUID], inbound: Sequence[UUID]) -> dic
     return {
         "emails": len(blank),
         "email_events": len(session.execute(_TIMELINE, quoted).fetchall()),
-        "inbox_message_content": len(session.execute(_COPIES, ([*chosen, *inbound],)).fetchall()),
+        "inbox_message_content": len(session.execute(_COPIES, ([*chosen, *others],)).fetchall()),
         "webhook_events": len(session.execute(_NOTES, (chosen,)).fetchall()),
     }

@@ -18,6 +18,7 @@ from app.errors import InputInvalid, NotFound
 from app.mail.address import ascii_domain
 from app.policy import throttle
 from app.policy.throttle import Pace, Pacing
+from app.redaction import without_addresses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ def _slowed_binds(after: Pacing, reply: str) -> dict[str, Any]:
         "per_minute": after.per_minute,
         "connections": after.connections,
         "slowed_at": after.slowed_at,
-        "reply": reply[:500],
+        "reply": without_addresses(reply[:500]),
         "rules": throttle.RULES,
     }
 

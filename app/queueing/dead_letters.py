@@ -22,6 +22,7 @@ from app.errors import MailqueueError
 from app.ids import new_id
 from app.queueing import topology
 from app.queueing.messages import Outgoing
+from app.redaction import without_addresses
 
 ERROR_CHARS = 500
 TRACEBACK_CHARS = 6_000
@@ -154,13 +155,14 @@ def place_of(trace: TracebackType | None) -> str:
 
 
 def formatted(exception: BaseException) -> str:
-    """Return the traceback's end, which is the part that says what happened."""
-    return printable("".join(tracebacks.format_exception(exception))[-TRACEBACK_CHARS:])
+    """Return the traceback's end, which is the part that says what happened; without addresses."""
+    trace = "".join(tracebacks.format_exception(exception))[-TRACEBACK_CHARS:]
+    return printable(without_addresses(trace))
 
 
 def clipped(text: str) -> str:
-    """Return an error's text short enough for a header (AMQP headers share one frame)."""
-    return printable(text[:ERROR_CHARS])
+    """Return an error's text without addresses, short enough for a header (they share one frame)."""
+    return printable(without_addresses(text[:ERROR_CHARS]))
 
 
 def printable(text: str) -> str:

@@ -100,6 +100,38 @@ def throw_away(channel: BlockingChannel, letters: Sequence[DeadLetter]) -> None:
         discard(channel, queue, ids, _LOOKED_THROUGH)
 
 
+def replace(
+    channel: BlockingChannel, letters: Sequence[DeadLetter], gone: Sequence[tuple[str, UUID]]
+) -> None:
+    """Put `letters` in the place of those of the same id, and take those `gone` out for good.
+
+    For letters whose rows were changed. The new one is confirmed before the old one leaves; after a
+    crash in between both are met again.
+    """
+    kept = {letter.id: letter for letter in letters}
+    wanted = {(letter.queue, letter.id) for letter in letters} | set(gone)
+    for queue in sorted({queue for queue, _ in wanted}):
+        left = dict(kept)
+
+        def publish(old: DeadLetter, left: dict[UUID, DeadLetter] = left) -> None:
+            new = left.pop(old.id, None)
+            if new is not None:
+                _publish_dead(channel, new)
+
+        ids = {letter_id for name, letter_id in wanted if name == queue}
+        _take(channel, queue, publish, ids=ids, limit=_LOOKED_THROUGH)
+
+
+def _publish_dead(channel: BlockingChannel, letter: DeadLetter) -> None:
+    outgoing = letter.outgoing()
+    properties = pika.BasicProperties(
+        delivery_mode=2, content_type="application/json", headers=dict(outgoing.headers or {})
+    )
+    channel.basic_publish(
+        outgoing.exchange, outgoing.queue, outgoing.body, properties, mandatory=True
+    )
+
+
 def peek(channel: BlockingChannel, queue: str, limit: int) -> list[DeadLetter]:
     """Return up to `limit` dead letters of the work queue `queue`, oldest first; they stay.
 

@@ -8,7 +8,7 @@ overwritten by the next run.
 import gzip
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from app.errors import DependencyUnavailable, InputInvalid, NotFound
-from app.redaction import without_addresses
+from app.redaction import masked_throughout
 
 SUFFIX = ".ndjson.gz"
 MANIFEST = ".manifest.json"
@@ -136,19 +136,9 @@ def _lines(packed: gzip.GzipFile, rows: Iterable[Mapping[str, Any]]) -> int:
         count += 1
         line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
         if b"@" in line:
-            line = orjson.dumps(_cleaned(row), option=orjson.OPT_APPEND_NEWLINE)
+            line = orjson.dumps(masked_throughout(row), option=orjson.OPT_APPEND_NEWLINE)
         packed.write(line)
     return count
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return without_addresses(value)
-    if isinstance(value, Mapping):
-        return {without_addresses(key): _cleaned(inner) for key, inner in value.items()}
-    if isinstance(value, Sequence):
-        return [_cleaned(inner) for inner in value]
-    return value
 
 
 def _name(scratch: Path, path: Path) -> None:

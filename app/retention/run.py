@@ -3,7 +3,6 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +11,7 @@ from app.audit import AuditEntry, Author, record
 from app.clock import monotonic_s
 from app.db import partitions
 from app.db.partitions import Month
-from app.db.session import Session, limited, one
+from app.db.session import Session, exclusive, limited
 from app.errors import Conflict
 from app.lifecycle import retired
 from app.queueing.dead_letter_rows import Choice
@@ -147,7 +146,9 @@ def run(session: Session, now: dt.datetime, order: Order) -> list[Line]:
     DependencyUnavailable when an archive cannot be written.
     """
     ends_s = monotonic_s() + order.longest.total_seconds()
-    with _alone(session):
+    with exclusive(session, _LOCK) as is_ours:
+        if not is_ours:
+            raise _under_way()
         lines = list(_months(session, now, order, ends_s))
         lines += _rows(session, now, order, ends_s)
         return lines + _letters(session, now, order)
@@ -254,16 +255,9 @@ def _applied(app_id: UUID | None, tables: Mapping[str, int], order: Order) -> Au
     )
 
 
-@contextmanager
-def _alone(session: Session) -> Iterator[None]:
-    row = one(session, "SELECT pg_try_advisory_lock(%s)", (_LOCK,))
-    if row is None or not row[0]:
-        raise Conflict(
-            "Retention is running already.",
-            why="The clock, or somebody else, started it; two runs would take the same rows.",
-            fix="Wait for its end, or look at what is left: mailqueue retention run --dry-run",
-        )
-    try:
-        yield
-    finally:
-        session.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+def _under_way() -> Conflict:
+    return Conflict(
+        "Retention is running already.",
+        why="The clock, or somebody else, started it; two runs would take the same rows.",
+        fix="Wait for its end, or look at what is left: mailqueue retention run --dry-run",
+    )

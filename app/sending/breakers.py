@@ -9,6 +9,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from app.db.session import Session
+from app.redaction import without_addresses
 from app.smtp import breaker as rules
 from app.smtp.breaker import Breaker, Phase
 
@@ -30,9 +31,10 @@ WHERE smtp_config_id = %(server)s"""
 
 def note_failure(session: Session, server_id: UUID, reason: str) -> Breaker:
     """Note a server failure; return the breaker after it."""
+    said = without_addresses(reason)
     with session.transaction():
         session.execute(_BEGIN, (server_id,))
-        return _change(session, server_id, lambda b, now: rules.failed(b, reason, now))
+        return _change(session, server_id, lambda b, now: rules.failed(b, said, now))
 
 
 def note_answer(session: Session, server_id: UUID) -> Breaker:

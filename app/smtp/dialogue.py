@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from app.redaction import without_addresses
 from app.smtp.connection import Connection, ServerUnusable, Stage, Timeouts
 from app.smtp.fates import Fates
 from app.smtp.replies import GARBLED, Reply
@@ -182,7 +183,7 @@ class Dialogue:
         connection.behind_dot = None
         mail.replies.append((now, reply))
         mail.outcome = reply
-        words = reply[1][:_LONGEST_TEXT].replace(b"\n", b" ")
+        words = _kept(reply[1])
         self.lines.append(b"R %b %d %b\n" % (mail.key, reply[0], words))
         self._fates.answer(connection, mail, _DOT, (now - mail.dotted) * 1000)
         self.progress += 1
@@ -235,6 +236,14 @@ def _behind_dot(connection: Connection) -> Transaction:
     mail = connection.behind_dot
     assert mail is not None  # noqa: S101 - a dot's reply is only owed for a mail behind it
     return mail
+
+
+def _kept(text: bytes) -> bytes:
+    """Return what the journal keeps of a reply: one line, no address (the file outlives erasure)."""
+    line = text[:_LONGEST_TEXT].replace(b"\n", b" ")
+    if b"@" not in line:
+        return line
+    return without_addresses(line.decode("utf-8", "replace")).encode()
 
 
 def _closing(stage: Stage, reply: Reply) -> ServerUnusable:

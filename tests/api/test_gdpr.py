@@ -6,8 +6,9 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from app.clock import utc_now
+from app.gdpr import queues
 from app.ids import new_id
-from app.lifecycle import attempts, copies, events
+from app.lifecycle import attempts, copies, events, ledger
 from app.lifecycle.events import TimelineEvent
 from app.tenancy.scopes import Scope
 from app.webhooks import fanout
@@ -127,3 +128,59 @@ def test_a_mail_on_its_way_has_to_arrive_first(desk: Desk):
 def test_it_needs_its_own_right(desk: Desk, method: str):
     path = "/v1/gdpr/export/a@example.com" if method == "GET" else "/v1/gdpr/a@example.com"
     assert desk.person(Scope.EMAIL_READ).ask(method, path).status_code == 403
+
+
+def test_somebody_whose_address_ends_the_same_is_left_alone(desk: Desk):
+    me, address = known(desk, "neighbours")
+    other = f"jo{address}"
+    order = world.mail_of("neighbours") | {"to": [{"email": other}], "metadata": {"who": other}}
+    me.post("/v1/emails", order, headers={"Idempotency-Key": "neighbours-2"})
+    me.post("/v1/leads", {"leads": [{"email": other}]})
+    letter = {"id": new_id(), "queue": "send.normal", "error": other, "app_id": me.app_id}
+    body = Jsonb({"kwargs": {"payload": {"mails": [{"to": other, "slots": []}]}}})
+    rest = {"error_class": "Gone", "fingerprint": "f", "attempts": 1, "message": body}
+    factories.insert(desk.session, "dead_letters", letter | rest)
+    before = set(traces(desk, other))
+    assert me.ask("DELETE", f"/v1/gdpr/{address}").status_code == 200
+    assert set(traces(desk, other)) == before
+
+
+def test_a_letter_of_no_app_is_cut_by_the_workers(desk: Desk):
+    me, address = known(desk, "nobodys")
+    letter = {"id": new_id(), "queue": "send.normal", "error": address}
+    rest = {"error_class": "Gone", "fingerprint": "f", "attempts": 1}
+    factories.insert(desk.session, "dead_letters", letter | rest)
+    done = me.ask("DELETE", f"/v1/gdpr/{address}").json
+    assert (done["status"], done["finished_at"]) == ("open", None)
+    queues.sweep(desk.session, desk.settings.rabbitmq_url, factories.PEPPER, utc_now())
+    assert traces(desk, address) == []
+    later = utc_now() + queues.HORIZON
+    queues.sweep(desk.session, desk.settings.rabbitmq_url, factories.PEPPER, later)
+    newest = me.get("/v1/gdpr/requests")["data"][0]
+    assert newest["status"] == "done"
+    assert newest["receipt"]["dead_letters"] == 1
+
+
+def test_the_receipt_names_what_tables_do_not_hold(desk: Desk):
+    me, address = known(desk, "stores")
+    done = me.ask("DELETE", f"/v1/gdpr/{address}").json
+    by_name = {store["store"]: store["clean_by"] for store in done["stores"]}
+    assert by_name["logs, journals and archives"] == done["created_at"]
+    assert done["created_at"] < by_name["queues"] < by_name["backups"]
+
+
+def test_the_books_balance_without_the_lead(desk: Desk):
+    me, address = known(desk, "balanced")
+    query = "SELECT id FROM leads WHERE app_id = %s"
+    ((lead,),) = desk.session.execute(query, (me.app_id,)).fetchall()
+    campaign = factories.make_campaign(desk.session, me.app_id)
+    account = factories.make_account(desk.session, me.app_id).id
+    sent = {"to_email": address, "campaign_id": campaign, "account_id": account, "lead_id": lead}
+    factories.make_email(desk.session, me.app_id, status="sent", **sent)
+    row = {"id": new_id(), "app_id": me.app_id, "campaign_id": campaign, "lead_id": lead}
+    rest = {"account_id": account, "status": "finished", "steps_planned": 1}
+    factories.insert(desk.session, "enrolments", row | rest)
+    before = ledger.of_campaign(desk.session, campaign)
+    assert (before.planned, before.off_by) == (1, 0)
+    assert me.ask("DELETE", f"/v1/gdpr/{address}").status_code == 200
+    assert ledger.of_campaign(desk.session, campaign) == before
