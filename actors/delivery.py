@@ -170,17 +170,7 @@ class Delivery:
         ids = sorted(mail.email_id for mail in mails)
         runtime.journal().claim(email_id.hex for email_id in ids)
         rows = self._record_and_claim(ids)
-        held = {
-            row[0]: Claimed(
-                email_id=row[0],
-                fence=row[1],
-                attempt=row[2],
-                created_at=row[3],
-                first_claimed_at=row[4],
-                starts=row[5],
-            )
-            for row in rows
-        }
+        held = {row[0]: Claimed._make(row) for row in rows}
         if skipped := [email_id for email_id in ids if email_id not in held]:
             runtime.journal().settled(email_id.hex for email_id in skipped)
             chunk_id = self._payload.chunk_id

@@ -1,17 +1,15 @@
 """Whom a chunk goes to: the rows that still wait, with what decides whether they go at all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.db.session import Session
 from app.policy.suppression import SUPPRESSED_SQL
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A queued e-mail: its recipient, its variables, and whether it may not be written to.
+class Waiting(NamedTuple):
+    """A queued e-mail, a row of `_WAITING`: its recipient, its variables, and whether it may not be written to.
 
     `is_late`: its sending window has closed or it has expired since it was released.
     """
@@ -35,15 +33,4 @@ WHERE e.id = ANY(%(ids)b) AND e.id BETWEEN %(low)b AND %(high)b AND e.status = '
 def waiting(session: Session, email_ids: Sequence[UUID]) -> list[Waiting]:
     """Return those of `email_ids` that are queued (primary key); others were stopped or sent."""
     binds = {"ids": list(email_ids), "low": min(email_ids), "high": max(email_ids)}
-    return [
-        Waiting(
-            email_id=row[0],
-            to_email=row[1],
-            to_name=row[2],
-            to_domain=row[3],
-            variables=row[4],
-            is_suppressed=row[5],
-            is_late=row[6],
-        )
-        for row in session.execute(_WAITING, binds).fetchall()
-    ]
+    return list(map(Waiting._make, session.execute(_WAITING, binds).fetchall()))

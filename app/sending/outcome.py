@@ -7,8 +7,7 @@ and is never resent by itself; a mail the server never had whole goes back witho
 import datetime as dt
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 from uuid import UUID
 
 from app.lifecycle.attempts import Outcome
@@ -37,9 +36,8 @@ _HINT_S = range(5, 6 * 3_600 + 1)
 _DIALOGUE_SHARE = 100  # plain successes keep their whole dialogue for 1 in 100 (DESIGN 8)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """An e-mail this worker holds: its fence, which attempt this is, its age, its first attempt.
+class Claimed(NamedTuple):
+    """An e-mail this worker holds, a row of `attempts.claim`: its fence, which attempt this is, its age, its first attempt.
 
     `starts` counts claims, this one too, since a worker last lived to say what became of it.
     """

@@ -21,6 +21,8 @@ def pick(app_id=APP, queue_id=QUEUE, to_domain="example.org"):
         campaign_id=None,
         step_id=None,
         lead_id=None,
+        message_id=None,
+        look=None,
         priority=5,
         due_at=NOW,
         window_closes_at=None,
