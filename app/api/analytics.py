@@ -6,12 +6,13 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from app.analytics import conduct, reputation, series, standing
+from app.analytics import conduct, reputation, series, standing, waits
 from app.analytics.reports import Counts
 from app.analytics.reputation import Reputation
 from app.analytics.series import Bucket, Span
 from app.api.call import Call
 from app.api.endpoint import Routes
+from app.api.forms import View
 from app.api.views import CountsView, counts_view
 from app.config import settings
 from app.policy.reputation import Conduct
@@ -83,6 +84,22 @@ class BouncesView(BaseModel):
     suppressed_by_reason: dict[str, int]
 
 
+class WaitView(View):
+    """How often one gate kept mail back; a mail may be kept back more than once."""
+
+    gate: str
+    rules: int = Field(description="Version of the rules that named the gate.")
+    times: int
+    first_at: dt.datetime
+    last_at: dt.datetime
+
+
+class WaitsView(BaseModel):
+    """What kept mail back, the most frequent gate first."""
+
+    data: list[WaitView]
+
+
 class ReputationView(BaseModel):
     """Rates of a time, their score and its reasons; null = too little to say."""
 
@@ -141,6 +158,13 @@ def analytics_bounces(call: Call, query: SpanQuery) -> BouncesView:
         complained=counts.complained,
         suppressed_by_reason=series.suppressed_by_reason(call.session, call.app_id, span),
     )
+
+
+@routes.get("/v1/analytics/waits", needs=Scope.ANALYTICS_READ)
+def analytics_waits(call: Call, query: SpanQuery) -> WaitsView:
+    """Say which gates kept mail back, how often, from when to when."""
+    found = waits.waits(call.session, call.app_id, _span(call, query))
+    return WaitsView(data=[WaitView.model_validate(one) for one in found])
 
 
 @routes.get("/v1/analytics/reputation", needs=Scope.ANALYTICS_READ)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from app.db.session import Row, Session
+from app.db.session import Row, Session, one
+from app.lifecycle import waits
 from app.lifecycle.events import Delta, count
 from app.lifecycle.notices import note
 from app.lifecycle.states import REVIVABLE, SOURCES, State
@@ -37,11 +38,20 @@ def release(session: Session, ids: Sequence[UUID]) -> set[UUID]:
     return {row[0] for row in session.execute(_RELEASE, _span(ids)).fetchall()}
 
 
-_RESCHEDULE = """
+# Counted by gate and minute in the statement that moves them (app/lifecycle/waits).
+_WAITED = f"""d AS (
+  INSERT INTO email_stat_deltas ({_DIMENSIONS}, kind, n)
+  SELECT {_DIMENSIONS}, kind, count(*) FROM u GROUP BY 1, 2, 3, 4, 5, 6)
+SELECT count(*) FROM u"""  # noqa: S608 - constants
+
+_RESCHEDULE = f"""
+WITH u AS (
 UPDATE emails e SET due_at = r.due_at, window_closes_at = r.closes_at, reason = r.reason
-FROM unnest(%(ids)b::uuid[], %(dues)b::timestamptz[], %(closes)b::timestamptz[], %(reasons)b::text[])
-     AS r(id, due_at, closes_at, reason)
-WHERE e.id = r.id AND e.id BETWEEN %(low)b AND %(high)b AND e.due_at IS NOT NULL"""
+FROM unnest(%(ids)b::uuid[], %(dues)b::timestamptz[], %(closes)b::timestamptz[], %(reasons)b::text[],
+            %(kinds)b::text[]) AS r(id, due_at, closes_at, reason, kind)
+WHERE e.id = r.id AND e.id BETWEEN %(low)b AND %(high)b AND e.due_at IS NOT NULL
+RETURNING {", ".join("e." + name for name in _DIMENSIONS.split(", "))}, r.kind),
+{_WAITED}"""  # noqa: S608 - constants
 
 
 def reschedule(
@@ -52,12 +62,21 @@ def reschedule(
         return 0
     ids, dues, closes, reasons = zip(*sorted(moves, key=lambda move: move[0]), strict=True)
     binds = _span(ids) | {"dues": list(dues), "closes": list(closes), "reasons": list(reasons)}
-    return session.execute(_RESCHEDULE, binds).rowcount
+    binds["kinds"] = [waits.kind_of(reason) for reason in reasons]
+    return _number(session, _RESCHEDULE, binds)
 
 
-_HOLD_BACK = """
+def _number(session: Session, statement: str, binds: dict[str, Any]) -> int:
+    row = one(session, statement, binds)
+    return int(row[0]) if row else 0
+
+
+_HOLD_BACK = f"""
+WITH u AS (
 UPDATE emails SET status = 'scheduled', due_at = %(due)s::timestamptz, reason = %(reason)s
-WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND status = 'queued'"""
+WHERE id = ANY(%(ids)b) AND id BETWEEN %(low)b AND %(high)b AND status = 'queued'
+RETURNING {_DIMENSIONS}, %(kind)s::text AS kind),
+{_WAITED}"""  # noqa: S608 - constants
 
 
 def hold_back(
@@ -69,8 +88,8 @@ def hold_back(
     """
     if not ids:
         return 0
-    binds = _span(ids) | {"due": due_at, "reason": reason}
-    return session.execute(_HOLD_BACK, binds).rowcount
+    binds = _span(ids) | {"due": due_at, "reason": reason, "kind": waits.kind_of(reason)}
+    return _number(session, _HOLD_BACK, binds)
 
 
 _ASK_AGAIN = """

@@ -123,6 +123,7 @@ def test_numbers_add_up_and_refuse_a_span_that_cannot_be(me: Person):
     assert me.get("/v1/analytics/delivery?interval=hour")["data"] == []
     assert me.get("/v1/analytics/engagement")["interval"] == "day"
     assert me.get("/v1/analytics/bounces")["suppressed_by_reason"] == {}
+    assert me.get("/v1/analytics/waits")["data"] == []
     day, week = me.get("/v1/analytics/reputation")["data"]
     assert (day["window"], week["window"], day["score"]) == ("24h", "7d", None)
     bad = "/v1/analytics/overview?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"
