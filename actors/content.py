@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 from actors import runtime
 from app.assembly.compose import Body, Compiled, compile_body
 from app.assembly.draft import parse
+from app.assembly.expiry import IS_WHOLE_SQL
 from app.assembly.heading import Identity, Mailbox
 from app.clock import monotonic_s
 from app.config import settings
@@ -202,7 +203,8 @@ def _body(session: Session, sheet: Sheet, identity: Identity) -> Body:
             _bodies.move_to_end(way)
             return found
     row = session.execute(
-        "SELECT subject, html, body_text FROM template_versions WHERE id = %s AND app_id = %s",
+        "SELECT v.subject, v.html, v.body_text FROM template_versions v "  # noqa: S608 - a constant
+        f"WHERE v.id = %s AND v.app_id = %s AND {IS_WHOLE_SQL}",
         (version_id, sheet.app_id),
     ).fetchone()
     if row is None:

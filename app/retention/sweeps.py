@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from app.assembly.expiry import BODIES
+from app.assembly.expiry import BODIES, WORDS
 from app.db.expiry import Expiry, Measure
 from app.db.session import Session
 from app.feedback.expiry import ANSWERS, SOFT_BOUNCES
@@ -36,6 +36,7 @@ _SWEEPS = (
     Sweep(expiry=BATCHES, is_of_mail=True),
     Sweep(expiry=FILES),
     Sweep(expiry=BODIES, is_of_mail=True),
+    Sweep(expiry=WORDS, period="content"),
     Sweep(expiry=ANSWERS),
     Sweep(expiry=COPIES, period="content"),
     Sweep(expiry=SOFT_BOUNCES),

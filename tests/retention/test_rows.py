@@ -1,12 +1,14 @@
 """What goes row by row: apps that keep less, and what hangs on mails; the rest stays."""
 
 import datetime as dt
+import hashlib
 from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from app.assembly.expiry import IS_WHOLE_SQL
 from app.ids import new_id, new_ids
 from app.lifecycle import copies, ledger
 from app.lifecycle.states import WAITING
@@ -237,3 +239,34 @@ def test_open_dead_letters_are_given_up_in_their_time(house: House):
     assert house.session.execute("SELECT status FROM dead_letters").fetchall() == [("discarded",)]
     house.run()
     assert house.count("dead_letters") == 0
+
+
+def body(house: House, app_id: UUID, text: str, **fields: object) -> UUID:
+    """A one-off body of July with its message; returns the body's id."""
+    version = {"id": UUID(new_ids(1, JULY)[0]), "app_id": app_id, "subject": text}
+    digest = hashlib.sha256(text.encode()).digest()
+    row = version | {"html": text, "content_hash": digest, "created_at": JULY}
+    factories.insert(house.session, "template_versions", row)
+    sheet = {"id": UUID(new_ids(1, JULY)[0]), "created_at": JULY} | fields
+    factories.make_message(house.session, app_id, template_version_id=row["id"], **sheet)
+    return row["id"]
+
+
+def test_words_go_before_their_mails(house: House):
+    app = house.app(content=7)
+    old, waits, again = (body(house, app, text) for text in ("old", "waits", "again"))
+    house.mail(app, JULY, template_version_id=old)
+    house.mail(app, JULY, template_version_id=waits, status="scheduled")
+    factories.make_message(house.session, app, template_version_id=again)
+    house.run()
+    rows = house.session.execute("SELECT id, html FROM template_versions WHERE template_id IS NULL")
+    assert dict(rows.fetchall()) == {old: "", waits: "waits", again: "again"}
+    assert house.count("emails") == 2
+
+
+def test_no_mail_is_written_from_words_that_are_gone(house: House):
+    app = house.app(content=7)
+    gone = body(house, app, "old")
+    house.run()
+    query = f"SELECT count(*) FROM template_versions v WHERE v.id = '{gone}' AND {IS_WHOLE_SQL}"
+    assert house.session.execute(query).fetchone() == (0,)
