@@ -1,6 +1,5 @@
 """What replies mean: pure rules, one behaviour each."""
 
-import dataclasses
 import datetime as dt
 
 import pytest
@@ -147,7 +146,7 @@ def test_a_named_wait_gives_no_more_attempts() -> None:
 
 
 def test_a_mail_that_ended_its_workers_fails_for_it() -> None:
-    claimed = dataclasses.replace(held(), starts=5)
+    claimed = held()._replace(starts=5)
     assert claimed.is_poison
     attempt = poisoned(claimed)
     done = outcome(attempt, claimed)
