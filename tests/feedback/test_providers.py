@@ -222,6 +222,7 @@ def test_one_event_about_several_recipients_is_that_of_the_mails_own() -> None:
         ("smtp.eu.mailgun.org", "X-Mailgun-Variables"),
         ("email-smtp.eu-west-1.amazonaws.com", "X-SES-MESSAGE-TAGS"),
         ("mx.example.com", ""),
+        ("ec2-192-0-2-1.compute.amazonaws.com", ""),
         ("notsendgrid.net", ""),
     ],
 )
