@@ -150,10 +150,15 @@ def _is_too_early(mail: Mail, inbound: Inbound) -> bool:
 
 
 def _use_of(inbound: Inbound, mail: Mail) -> AddressUse:
-    """Return what the address is for; its MAC is verified once more, where it matters."""
+    """Return what the address is for; its MAC is verified once more, where it matters.
+
+    A mailbox has one address for everything: there a report is proved by the id of our mail in it.
+    """
     coded = runtime.coded_domain()
     said = coded.read(inbound.recipient) if coded else None
     if said == CodedAddress(use=AddressUse.BOUNCE, email_id=mail.id):
+        return AddressUse.BOUNCE
+    if inbound.is_from_mailbox and said is None:
         return AddressUse.BOUNCE
     is_leaving = inbound.recipient.lower().startswith(f"{AddressUse.UNSUBSCRIBE}+")
     return AddressUse.UNSUBSCRIBE if is_leaving else AddressUse.REPLY

@@ -28,7 +28,8 @@ _COMMANDS = {
     "clock": Entry(target="app.cli.processes:clock", summary="Tick; one leader, any standbys."),
     "worker": Entry(target="app.cli.processes:worker", summary="Run the stages' workers."),
     "inbound": Entry(
-        target="app.cli.processes:inbound", summary="Take bounces and replies (SMTP)."
+        target="app.cli.processes:inbound",
+        summary="Take bounces and replies (SMTP), read mailboxes.",
     ),
     "inbox": Entry(target="app.cli.processes:inbox", summary="Catch mail in development."),
     "app": Entry(target="app.cli.apps:app_", summary="Tenants: create, list."),
@@ -36,6 +37,10 @@ _COMMANDS = {
     "account": Entry(
         target="app.cli.accounts:account",
         summary="Senders: create, test, list, limits, pause, resume.",
+    ),
+    "mailbox": Entry(
+        target="app.cli.mailboxes:mailbox",
+        summary="Where answers to a sender arrive (IMAP): set, test, show, remove.",
     ),
     "limits": Entry(
         target="app.cli.limits:limits",

@@ -44,6 +44,8 @@ class Event(StrEnum):
     JOURNAL_SETTLED = "journal.settled"
     LEDGER_OFF = "ledger.off"
     LEASE_EXPIRED = "lease.expired"
+    MAILBOX_FAILED = "mailbox.failed"
+    MAILBOX_READ = "mailbox.read"
     MESSAGE_DEAD_LETTERED = "message.dead_lettered"
     MESSAGE_REDELIVERED = "message.redelivered"
     MESSAGE_RETRIED = "message.retried"

@@ -12,9 +12,10 @@ from app.api.call import Call
 from app.api.endpoint import Routes, Unit
 from app.api.forms import Given, View, secret_box
 from app.api.paging import Page, PageQuery, page
+from app.api.probing import FAILED, Probed, probed
 from app.errors import InputInvalid
 from app.smtp.connection import Security, Server
-from app.smtp.probe import ProbeStep, check
+from app.smtp.probe import check
 from app.tenancy import smtp_configs
 from app.tenancy.scopes import Scope
 from app.tenancy.smtp_configs import NewSmtpConfig, SmtpConfig
@@ -22,14 +23,10 @@ from app.tenancy.smtp_configs import NewSmtpConfig, SmtpConfig
 routes = Routes("smtp-configs", about="Servers to send through, and whether they work.")
 
 _PORTS = (25, 465, 587, 2525)
-# A tenant reads our words only: a server's own may be those of somebody else's machine.
 _FAILED = {
-    "resolve": "The host has no public address, or it is not allowed here.",
-    "connect": "The host does not answer on this port.",
+    **FAILED,
     "banner": "The server did not greet as an SMTP server does.",
     "ehlo": "The server did not take EHLO.",
-    "tls": "The server offers no TLS, or its certificate does not hold.",
-    "auth": "The server did not take the login.",
     "mail-from": "The server does not take mail from this sender.",
 }
 
@@ -82,22 +79,6 @@ class ProbeBody(Given):
     """Which sender to offer; nothing is sent."""
 
     mail_from: Annotated[str, Field(max_length=320)] = ""
-
-
-class ProbeStepView(View):
-    """One step of a test."""
-
-    name: str
-    ok: bool
-    ms: float
-    text: str
-
-
-class Probed(View):
-    """A test: each step up to the first that failed."""
-
-    ok: bool
-    steps: list[ProbeStepView]
 
 
 @routes.post("/v1/smtp-configs", needs=Scope.SMTP_MANAGE, status=HTTPStatus.CREATED)
@@ -156,7 +137,7 @@ def test_smtp_config(call: Call, smtp_config_id: UUID, body: ProbeBody) -> Probe
     with call.tenant():
         config = _get(call, smtp_config_id)
     steps = check(_server(call, config), body.mail_from)
-    return Probed(ok=steps[-1].ok, steps=[_step(call, step) for step in steps])
+    return probed(call, steps, _FAILED)
 
 
 _PLACE = ("host", "port", "security")
@@ -197,9 +178,3 @@ def _server(call: Call, config: SmtpConfig) -> Server:
         connections=1,
         allowed_networks=tuple(text for text in networks if text),
     )
-
-
-def _step(call: Call, step: ProbeStep) -> ProbeStepView:
-    words = "ok" if step.ok else _FAILED.get(step.name, "This step failed.")
-    text = step.text if call.caller.is_operator else words
-    return ProbeStepView(name=step.name, ok=step.ok, ms=round(step.ms, 1), text=text)

@@ -1,22 +1,21 @@
 """`mailqueue account`: sender identities, the servers they send through, and their limits."""
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict, Unpack
 
 import click
-from rich.console import Group as Lines
 from rich.console import RenderableType
 from rich.text import Text
 
-from app.cli.context import CLI, app_option, chosen_app, database, secret_box
+from app.cli.context import CLI, app_option, chosen_app, database, given_password, secret_box
 from app.cli.output import Group, printer, table
+from app.cli.probing import show_probe
 from app.config import settings
 from app.db.session import Session
-from app.errors import DependencyUnavailable, InputInvalid
+from app.errors import InputInvalid
 from app.smtp.connection import Security, Server
-from app.smtp.probe import ProbeStep, check
+from app.smtp.probe import check
 from app.tenancy import email_accounts, smtp_configs
 from app.tenancy.apps import App
 from app.tenancy.email_accounts import Account, Limits, NewAccount
@@ -128,28 +127,12 @@ def _server_for(session: Session, app: App, given: NewAccountOptions) -> SmtpCon
         port=given["port"],
         security=Security(given["security"]),
         username=given["username"],
-        password=_password(given),
+        password=given_password(
+            "SMTP password", given["password_env"], is_asked=given["ask_password"]
+        ),
         connections=given["connections"],
     )
     return smtp_configs.create(session, box, new, CLI)
-
-
-def _password(given: NewAccountOptions) -> str | None:
-    """Return the password; never an argument, which other users of the machine could read."""
-    if given["ask_password"]:
-        typed: str = click.prompt("SMTP password", hide_input=True, err=True)
-        return typed
-    variable = given["password_env"]
-    if variable is None:
-        return None
-    if not os.environ.get(variable):
-        raise InputInvalid(
-            f"The variable {variable} is empty.",
-            why="--password-env names the environment variable that holds the password.",
-            fix=f"Run: {variable}=... mailqueue account create ...",
-            field="password-env",
-        )
-    return os.environ[variable]
 
 
 @account.command()
@@ -161,21 +144,8 @@ def test(app_name: str | None, address: str) -> None:
         app = chosen_app(session, app_name)
         found = email_accounts.get_by_address(session, app.id, address)
         config = smtp_configs.get(session, secret_box(), app.id, found.smtp_config_id)
-    steps = check(_server(config), found.address)
-    result = {
-        "address": found.address,
-        "host": config.host,
-        "port": config.port,
-        "ok": steps[-1].ok,
-        "steps": [_step(step) for step in steps],
-    }
-    printer().show(result, _tested)
-    if not steps[-1].ok:
-        raise DependencyUnavailable(
-            f"{config.host}:{config.port} cannot be used: step {steps[-1].name} failed.",
-            why=steps[-1].text,
-            field=steps[-1].name,
-        )
+    server = _server(config)
+    show_probe(found.address, server, check(server, found.address), good="The account can send.")
 
 
 def _server(config: SmtpConfig) -> Server:
@@ -191,20 +161,6 @@ def _server(config: SmtpConfig) -> Server:
         connections=1,
         allowed_networks=tuple(text for text in networks if text),
     )
-
-
-def _step(step: ProbeStep) -> dict[str, Any]:
-    return {"name": step.name, "ok": step.ok, "ms": round(step.ms, 1), "text": step.text}
-
-
-def _tested(result: Mapping[str, Any]) -> RenderableType:
-    listed = table(f"{result['address']} through {result['host']}:{result['port']}", "", "", "#ms")
-    listed.add_column("", overflow="fold")
-    listed.show_header = False
-    for step in result["steps"]:
-        mark = Text("ok", "green") if step["ok"] else Text("FAILED", "bold red")
-        listed.add_row(mark, step["name"], f"{step['ms']:.0f} ms", Text(step["text"]))
-    return Lines(listed, Text("The account can send." if result["ok"] else ""))
 
 
 @account.command("list")

@@ -1,5 +1,6 @@
-"""What most commands need: a session to the database, and the app they work for."""
+"""What most commands need: a session to the database, the app they work for, a password."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -78,3 +79,23 @@ def chosen_app(session: Session, name: str | None) -> App:
 def secret_box() -> SecretBox:
     """Return the box that seals and opens secrets; raises ConfigurationInvalid."""
     return SecretBox.from_setting(settings().sealing_keys.get_secret_value())
+
+
+def given_password(what: str, variable: str | None, *, is_asked: bool) -> str | None:
+    """Return a password typed in, or read from an environment variable; None when neither is said.
+
+    It is never an argument, which other users of the machine could read.
+    """
+    if is_asked:
+        typed: str = click.prompt(what, hide_input=True, err=True)
+        return typed
+    if variable is None:
+        return None
+    if not os.environ.get(variable):
+        raise InputInvalid(
+            f"The variable {variable} is empty.",
+            why="--password-env names the environment variable that holds the password.",
+            fix=f"Run: {variable}=... mailqueue ...",
+            field="password-env",
+        )
+    return os.environ[variable]

@@ -154,7 +154,7 @@ def inbox() -> None:
 
 @click.command(cls=Command)
 def inbound() -> None:
-    """Take bounces, complaints, replies and unsubscribe mail for the inbound domain (SMTP)."""
+    """Take what comes back: mail to the inbound domain (SMTP), and mail in accounts' mailboxes."""
     now = settings()
     log.configure(now.log_level, now.log_format)
     receive(now)

@@ -37,13 +37,15 @@ class Arrival:
     """One mail at one address. `return_path` is empty for the null path.
 
     `coded` is what the address says, its MAC held; None at the address of feedback loops, where the
-    report itself has to prove which mail it is about.
+    report itself has to prove which mail it is about. Found in a mailbox, it names the mail itself,
+    and `account_id` is whose mailbox that is.
     """
 
     recipient: str
     return_path: str
     raw: bytes
     coded: CodedAddress | None = None
+    account_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ class Inbound:
     tries: int
     raw: bytes
     provider: Provider | None
+    is_from_mailbox: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +77,9 @@ class Settled:
 
 # A mail whose row retention has deleted belongs to no app any more: kept, and ignored later.
 _STORE = """
-INSERT INTO inbound_messages (id, app_id, email_id, kind, return_path, recipient)
+INSERT INTO inbound_messages (id, app_id, email_id, kind, return_path, recipient, account_id)
 VALUES (%(id)s, (SELECT app_id FROM emails WHERE id = %(email)s), %(email)s, %(kind)s, %(path)s,
-        %(recipient)s)
+        %(recipient)s, %(account)s)
 RETURNING app_id"""
 
 
@@ -91,6 +94,7 @@ def store(session: Session, arrivals: Sequence[Arrival]) -> list[UUID]:
                 "kind": _KINDS[one.coded.use] if one.coded else "complaint",
                 "path": one.return_path,
                 "recipient": one.recipient,
+                "account": one.account_id,
             }
             found = session.execute(_STORE, binds).fetchone()
             copies.keep(session, found[0] if found else None, [(row_id, one.raw)])
@@ -136,8 +140,21 @@ def store_events(
     return sorted(stored)
 
 
+_IS_KNOWN = """
+SELECT FROM inbound_messages m JOIN inbox_message_content c ON c.ref_id = m.id
+WHERE m.email_id = %(email)s AND m.account_id = %(account)s AND c.raw = %(raw)b LIMIT 1"""
+
+
+def is_known(session: Session, arrival: Arrival) -> bool:
+    """Tell whether the very same mail was found in the mailbox before, under another number."""
+    email_id = arrival.coded.email_id if arrival.coded else None
+    binds = {"email": email_id, "account": arrival.account_id, "raw": arrival.raw}
+    return session.execute(_IS_KNOWN, binds).fetchone() is not None
+
+
 _TAKE = """
-SELECT m.id, m.email_id, m.recipient, m.republished, c.raw, m.provider
+SELECT m.id, m.email_id, m.recipient, m.republished, c.raw, m.provider,
+       m.account_id IS NOT NULL
 FROM inbound_messages m JOIN inbox_message_content c ON c.ref_id = m.id
 WHERE m.id = %s AND m.status = 'received' FOR UPDATE OF m"""
 
@@ -154,6 +171,7 @@ def take(session: Session, message_id: UUID) -> Inbound | None:
         tries=row[3],
         raw=bytes(row[4]),
         provider=Provider(row[5]) if row[5] else None,
+        is_from_mailbox=row[6],
     )
 
 

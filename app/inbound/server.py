@@ -1,9 +1,10 @@
 """`mailqueue inbound`: an SMTP server for what comes back, behind Postfix (docs/inbound.md).
 
-aiosmtpd speaks the protocol; the connection class bounds what a peer may make it hold in memory.
+The accounts' mailboxes are read beside it, and alone where no inbound domain is set. aiosmtpd speaks the protocol; the connection class bounds what a peer may make it hold in memory.
 """
 
 import asyncio
+import contextlib
 import signal
 import threading
 from typing import Self
@@ -13,6 +14,7 @@ from aiosmtpd.smtp import SMTP
 from app.config import Settings
 from app.errors import ConfigurationInvalid, DependencyUnavailable
 from app.inbound.addresses import Addresses
+from app.inbound.mailboxes import MailboxReader
 from app.inbound.rate import PeerRate
 from app.inbound.reception import Reception
 from app.log import Event, logger
@@ -131,11 +133,13 @@ def _coded(now: Settings) -> CodedDomain:
 
 
 def serve(now: Settings) -> None:
-    """Run the server until SIGTERM or Ctrl-C."""
+    """Read mailboxes, and listen where there is an inbound domain, until SIGTERM or Ctrl-C."""
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    with InboundServer(now) as server:
-        logger().info(Event.PROCESS_STARTED, process="inbound", port=server.port)
+    with contextlib.ExitStack() as running:
+        running.enter_context(MailboxReader(now))
+        port = running.enter_context(InboundServer(now)).port if now.inbound_domain else None
+        logger().info(Event.PROCESS_STARTED, process="inbound", port=port)
         stopped.wait()
     logger().info(Event.PROCESS_STOPPED, process="inbound")

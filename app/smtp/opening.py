@@ -5,13 +5,9 @@ of their own, `check` runs them one by one and reports each.
 """
 
 import base64
-import functools
-import socket
 import ssl
 import time
-from collections.abc import Callable
 
-from app.errors import DependencyUnavailable, InputInvalid
 from app.smtp.connection import (
     Capabilities,
     Connection,
@@ -21,83 +17,46 @@ from app.smtp.connection import (
     Stage,
     is_loopback,
 )
+from app.smtp.dial import Dial, Step
 from app.smtp.replies import Reply, ReplyBuffer
-from app.smtp.resolve import Address, resolve
-
-Step = tuple[str, Callable[[], str]]
-
-_MOST_ADDRESSES = 4
-_HOSTNAME_MISMATCH = (62, 64)
-_EXPIRED = 10
 
 
-class Opening:
+class Opening(Dial):
     """One connection in the making; `steps()` in order, then `connection()`."""
 
     def __init__(self, server: Server) -> None:
-        self._server = server
-        self._addresses: list[Address] = []
-        self._sock: socket.socket | None = None
+        super().__init__(server)
         self._replies = ReplyBuffer()
         self._waiting: list[Reply] = []
-        self._peer = server.host
         self.offered = Capabilities()
 
     def steps(self) -> list[Step]:
         """Return the steps this server needs, each a name and a call that says what it found."""
         start: list[Step] = [("resolve", self.resolve), ("connect", self.connect)]
         greet: list[Step] = [("banner", self.banner), ("ehlo", self.hello)]
-        match self._server.security:
+        match self.server.security:
             case Security.TLS:
                 way = [*start, ("tls", self.wrap), *greet]
             case Security.STARTTLS:
                 way = [*start, *greet, ("tls", self.start_tls)]
             case Security.NONE:
                 way = [*start, *greet]
-        return [*way, ("auth", self.login)] if self._server.username else way
-
-    def resolve(self) -> str:
-        """Look the name up, once; later steps use only these addresses."""
-        server = self._server
-        try:
-            found = resolve(server.host, server.port, server.allowed_networks)
-        except (InputInvalid, DependencyUnavailable) as error:
-            raise ServerUnusable(
-                error.what, stage=Stage.CONNECT, why=error.why, fix=error.fix
-            ) from error
-        self._addresses = found[:_MOST_ADDRESSES]
-        return ", ".join(map(str, self._addresses))
-
-    def connect(self) -> str:
-        """Connect to the first resolved address that answers, all within one deadline."""
-        server = self._server
-        until = time.monotonic() + server.timeouts.connect_s
-        for left, address in zip(range(len(self._addresses), 0, -1), self._addresses, strict=True):
-            share_s = max(0.001, (until - time.monotonic()) / left)
-            try:
-                self._sock = socket.create_connection((str(address), server.port), share_s)
-            except OSError as error:
-                failure = error
-                continue
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._peer = f"{server.host}[{address}]"
-            return f"{address} port {server.port}"
-        raise self._unconnected(failure) from failure
+        return [*way, ("auth", self.login)] if self.server.username else way
 
     def banner(self) -> str:
         """Wait for the greeting."""
-        code, text = self._reply(Stage.CONNECT, self._server.timeouts.banner_s)
+        code, text = self._reply(Stage.CONNECT, self.server.timeouts.banner_s)
         if code != 220:
             raise self._refused("The server does not take connections", Stage.CONNECT, (code, text))
         return _words((code, text))
 
     def hello(self) -> str:
         """Introduce ourselves and note what the server offers."""
-        limit_s = self._server.timeouts.hello_s
-        self._write(b"EHLO %b\r\n" % self._server.helo.encode("ascii", "replace"), Stage.HELO)
+        limit_s = self.server.timeouts.hello_s
+        self._write(b"EHLO %b\r\n" % self.server.helo.encode("ascii", "replace"), Stage.HELO)
         reply = self._reply(Stage.HELO, limit_s)
         if reply[0] >= 500:  # a server of before 1995: no extensions
-            self._write(b"HELO %b\r\n" % self._server.helo.encode("ascii", "replace"), Stage.HELO)
+            self._write(b"HELO %b\r\n" % self.server.helo.encode("ascii", "replace"), Stage.HELO)
             reply = self._reply(Stage.HELO, limit_s)
         if reply[0] != 250:
             raise self._refused("The server refused our greeting", Stage.HELO, reply)
@@ -113,7 +72,7 @@ class Opening:
                 fix="Use its TLS port (465), or ask its operator.",
             )
         self._write(b"STARTTLS\r\n", Stage.TLS)
-        reply = self._reply(Stage.TLS, self._server.timeouts.tls_s)
+        reply = self._reply(Stage.TLS, self.server.timeouts.tls_s)
         if reply[0] != 220:
             raise self._refused("The server refused STARTTLS", Stage.TLS, reply)
         if self._waiting or not self._replies.is_empty():
@@ -123,30 +82,17 @@ class Opening:
         self.hello()
         return version
 
-    def wrap(self) -> str:
-        """Shake hands; the certificate must be good for the host's name."""
-        server = self._server
-        sock = self._socket()
-        sock.settimeout(server.timeouts.tls_s)
-        try:
-            context = tls_context(server.ca_file)
-            wrapped = context.wrap_socket(sock, server_hostname=server.host)
-        except (OSError, ValueError) as error:
-            raise self._no_tls(error) from error
-        self._sock = wrapped
-        return str(wrapped.version())
-
     def login(self) -> str:
         """Authenticate by PLAIN or LOGIN, never in clear beyond this machine."""
-        sock = self._socket()
+        sock = self.connected()
         if not isinstance(sock, ssl.SSLSocket) and not is_loopback(sock):
             raise ServerUnusable(
                 "The password was not sent, because the connection is not encrypted.",
                 stage=Stage.AUTH,
                 fix="Set security to starttls or tls.",
             )
-        user = (self._server.username or "").encode()
-        password = (self._server.password or "").encode()
+        user = (self.server.username or "").encode()
+        password = (self.server.password or "").encode()
         if "PLAIN" in self.offered.auth:
             token = base64.b64encode(b"\0%b\0%b" % (user, password))
             reply = self._ask_auth(b"AUTH PLAIN " + token)
@@ -168,29 +114,19 @@ class Opening:
     def ask(self, command: bytes, stage: Stage) -> Reply:
         """Send one command line and return its reply."""
         self._write(command + b"\r\n", stage)
-        return self._reply(stage, self._server.timeouts.command_s)
+        return self._reply(stage, self.server.timeouts.command_s)
 
     def connection(self) -> Connection:
         """Hand the finished connection over; this object is done."""
-        return Connection(self._socket(), self._peer, self.offered)
-
-    def close(self) -> None:
-        """Let go of the socket, if there is one."""
-        if self._sock is not None:
-            self._sock.close()
-
-    def _socket(self) -> socket.socket:
-        if self._sock is None:
-            raise ServerUnusable("Not connected.", stage=Stage.CONNECT)
-        return self._sock
+        return Connection(self.connected(), self.peer, self.offered)
 
     def _ask_auth(self, line: bytes) -> Reply:
         self._write(line + b"\r\n", Stage.AUTH)
-        return self._reply(Stage.AUTH, self._server.timeouts.auth_s)
+        return self._reply(Stage.AUTH, self.server.timeouts.auth_s)
 
     def _write(self, data: bytes, stage: Stage) -> None:
-        sock = self._socket()
-        sock.settimeout(self._server.timeouts.hello_s)
+        sock = self.connected()
+        sock.settimeout(self.server.timeouts.hello_s)
         try:
             sock.sendall(data)
         except OSError as error:
@@ -199,7 +135,7 @@ class Opening:
     def _reply(self, stage: Stage, limit_s: float) -> Reply:
         """Return the next whole reply; the deadline is for all of it, however it trickles in."""
         until = time.monotonic() + limit_s
-        sock = self._socket()
+        sock = self.connected()
         while not self._waiting:
             left_s = until - time.monotonic()
             if left_s <= 0:
@@ -227,28 +163,6 @@ class Opening:
 
     def _gone(self, stage: Stage) -> ServerUnusable:
         return ServerUnusable("The server closed the connection.", stage=stage)
-
-    def _unconnected(self, error: OSError) -> ServerUnusable:
-        where = f"{self._server.host} port {self._server.port}"
-        if isinstance(error, TimeoutError):
-            what = f"{where} did not answer within {self._server.timeouts.connect_s:g} s."
-        elif isinstance(error, ConnectionRefusedError):
-            what = f"Nothing listens on {where}."
-        else:
-            what = f"{where} cannot be reached: {error.strerror or error}."
-        return ServerUnusable(what, stage=Stage.CONNECT, fix="Check host and port, and firewalls.")
-
-    def _no_tls(self, error: OSError | ValueError) -> ServerUnusable:
-        host = self._server.host
-        if isinstance(error, ssl.SSLCertVerificationError):
-            what = _certificate_fault(error, host)
-        elif isinstance(error, TimeoutError):
-            what = f"The TLS handshake did not end within {self._server.timeouts.tls_s:g} s."
-        elif isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
-            what = "The server does not speak TLS on this port; security starttls may be right."
-        else:
-            what = f"The TLS handshake failed: {error}."
-        return ServerUnusable(what, stage=Stage.TLS)
 
 
 def open_connection(server: Server) -> Connection:
@@ -278,20 +192,6 @@ def capabilities(text: bytes) -> Capabilities:
         enhanced_codes=b"ENHANCEDSTATUSCODES" in offers,
         auth=frozenset(word.decode("ascii", "replace") for word in offers.get(b"AUTH", [])),
     )
-
-
-@functools.lru_cache(maxsize=32)
-def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Return the verifying client context of a certificate authority file, or of the system."""
-    return ssl.create_default_context(cafile=ca_file)
-
-
-def _certificate_fault(error: ssl.SSLCertVerificationError, host: str) -> str:
-    if error.verify_code in _HOSTNAME_MISMATCH:
-        return f"The server's certificate is for another name than {host}."
-    if error.verify_code == _EXPIRED:
-        return "The server's certificate has expired."
-    return f"The server's certificate is not trusted: {error.verify_message}."
 
 
 def _words(reply: Reply) -> str:

@@ -1,11 +1,12 @@
 """Try a server step by step and say what was found: the wire behind `account test`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from app.errors import InputInvalid
 from app.smtp.connection import Server, ServerUnusable, Stage
+from app.smtp.dial import Dial, Step
 from app.smtp.opening import Opening
 from app.smtp.transaction import is_writable
 
@@ -31,15 +32,20 @@ def check(server: Server, mail_from: str = "") -> list[ProbeStep]:
         raise InputInvalid(f"{mail_from!r} is no sender address.", field="mail_from")
     opening = Opening(server)
     offer = ("mail-from", lambda: _offer(opening, mail_from))
-    steps: list[ProbeStep] = []
+    return walk(opening, [*opening.steps(), offer])
+
+
+def walk(dial: Dial, steps: Iterable[Step]) -> list[ProbeStep]:
+    """Return what each step found, up to the first that fails; hang up."""
+    done: list[ProbeStep] = []
     try:
-        for name, call in [*opening.steps(), offer]:
-            steps.append(_timed(name, call))
-            if not steps[-1].ok:
+        for name, call in steps:
+            done.append(_timed(name, call))
+            if not done[-1].ok:
                 break
     finally:
-        opening.close()
-    return steps
+        dial.close()
+    return done
 
 
 def _timed(name: str, call: Callable[[], str]) -> ProbeStep:

@@ -60,6 +60,7 @@ inbound_messages = sa.Table(
     base.one_of("kind", ("bounce", "complaint", "reply", "unsubscribe", "other")),
     base.number("republished", kind=sa.SmallInteger),
     sa.Column("touched_at", base.TIME, nullable=False, server_default=sa.text("now()")),
+    sa.Column("account_id", base.UUID),  # whose mailbox it was found in; none: it came by SMTP
     base.one_of("status", ("received", "processed", "ignored", "failed")),
     base.text("provider", nullable=True),  # who told it; NULL: it came as a mail
     base.text("event_key", nullable=True),
@@ -78,6 +79,34 @@ inbound_messages = sa.Table(
         "inbound_messages_open", "touched_at", postgresql_where=sa.text("status = 'received'")
     ),
     sa.Index("inbound_messages_app_id_id", "app_id", "id"),
+)
+
+# How far a mailbox was read, and how that went. No row = it was never looked into.
+mailbox_states = sa.Table(
+    "mailbox_states",
+    metadata,
+    sa.Column(
+        "account_id",
+        base.UUID,
+        sa.ForeignKey("mailboxes.account_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    base.app_id(),
+    base.text("place", default=""),  # the UIDs are those of this login and folder
+    base.number("uid_validity", None, kind=sa.BigInteger),
+    base.number("last_uid", kind=sa.BigInteger),
+    sa.Column("due_at", base.TIME, nullable=False, server_default=sa.text("now()")),
+    base.time("lease_until"),
+    base.time("read_at"),
+    base.number("failures"),
+    base.time("failing_since"),
+    base.text("failed_step", nullable=True),
+    base.text("problem", nullable=True),
+    sa.CheckConstraint(
+        "(failures > 0) = (failing_since IS NOT NULL)"
+        " AND (failures > 0) = (failed_step IS NOT NULL)",
+        name="failing",
+    ),
 )
 
 # One row per mail that bounced softly: what is counted until the address is suppressed.

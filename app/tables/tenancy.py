@@ -147,6 +147,32 @@ email_accounts = sa.Table(
     sa.CheckConstraint("min_gap_ms >= 0", name="min_gap_not_negative"),
 )
 
+# Where an account's answers arrive, read over IMAP (app/inbound/mailboxes).
+mailboxes = sa.Table(
+    "mailboxes",
+    metadata,
+    sa.Column(
+        "account_id",
+        base.UUID,
+        sa.ForeignKey("email_accounts.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    base.app_id(),
+    base.text("host"),
+    base.number("port", 993),
+    base.text("security", default="tls"),
+    base.text("username"),
+    base.text("password_sealed"),
+    base.text("folder", default="INBOX"),
+    base.number("interval_s", 60),
+    base.text("status", default="active"),
+    base.created_at(),
+    base.one_of("security", ("starttls", "tls")),
+    base.one_of("status", ("active", "paused")),
+    sa.CheckConstraint("port BETWEEN 1 AND 65535", name="port_range"),
+    sa.CheckConstraint("interval_s BETWEEN 10 AND 86400", name="interval_range"),
+)
+
 queues = sa.Table(
     "queues",
     metadata,

@@ -18,20 +18,18 @@ OTHER_QUEUES = ("schedule", "events", "webhooks", "inbound", "maintenance")
 
 
 def application(env: Mapping[str, str]) -> tuple[Process, ...]:
-    """Return web, tracking, the two worker fleets and the clock, with this environment.
+    """Return web, tracking, two worker fleets, clock and inbound, with this environment.
 
     Mail has a fleet of its own: a flood of opens and clicks must not delay it. The fleet for the
-    rest is one process with the same number of threads. What comes back is taken where it has a
-    domain to come back to.
+    rest is one process with the same number of threads.
     """
-    returning = (_command("inbound", env),) if env.get("MAILQUEUE_INBOUND_DOMAIN") else ()
     return (
         _command("web", env),
         _command("tracking", env),
         _workers("workers-mail", env, MAIL_QUEUES, env.get("MAILQUEUE_WORKER_PROCESSES", "2")),
         _workers("workers-rest", env, OTHER_QUEUES, "1"),
         _command("clock", env),
-        *returning,
+        _command("inbound", env),
     )
 
 

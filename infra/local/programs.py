@@ -28,7 +28,7 @@ _PACKAGES = {
     "wrk": ("wrk", "libluajit-5.1-2", "libluajit-5.1-common"),
 }
 # Where these packages keep libraries that the loader does not look for by itself.
-_LIBRARIES = ("usr/lib/postfix", "usr/lib/dovecot")
+_LIBRARIES = ("usr/lib/postfix", "usr/lib/dovecot", "usr/lib/dovecot/modules/old-stats")
 _SYSTEM_FOLDERS = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 _NO_LIBRARY = 127  # the exit code of the loader
 

@@ -44,6 +44,9 @@ class Person:
         given = {} if body is None else {"json": body}
         return self._good(self.ask("POST", path, **given, **sent))
 
+    def put(self, path: str, body: object) -> Any:
+        return self._good(self.ask("PUT", path, json=body))
+
     def delete(self, path: str) -> None:
         self._good(self.ask("DELETE", path))
 

@@ -80,6 +80,7 @@ def _sending(me: Person, mark: str, values: dict[str, str]) -> None:
     values["company_id"] = me.post("/v1/companies", {"name": f"{mark} company"})["id"]
     account = {"address": f"ann@{mark}.example", "smtp_config_id": values["smtp_config_id"]}
     values["account_id"] = me.post("/v1/email-accounts", account)["id"]
+    me.put(f"/v1/email-accounts/{values['account_id']}/mailbox", mailbox_of(mark))
     queue = {"name": f"{mark} queue"}
     values["queue_id"] = me.post("/v1/queues", queue)["id"]
 
@@ -96,6 +97,16 @@ def _campaigning(me: Person, mark: str, values: dict[str, str]) -> None:
         "steps": [{"template": template["name"]}],
     }
     values["campaign_id"] = me.post("/v1/campaigns", campaign)["id"]
+
+
+def mailbox_of(mark: str) -> dict[str, Any]:
+    """Return where the answers to a sender arrive; nothing listens there."""
+    return {
+        "host": "127.0.0.1",
+        "port": 9,
+        "username": f"ann@{mark}.example",
+        "password": f"{mark} and more words",
+    }
 
 
 def mail_of(mark: str) -> dict[str, Any]:
@@ -204,6 +215,7 @@ def orders(world: World) -> dict[str, Any]:
         },
         "create_provider_hook": {"provider": "mailgun", "secret": f"the key of {mark}"},
         "receive_provider_events": {"signature": {"token": mark}},
+        "set_mailbox": mailbox_of(mark),
         "create_webhook": {"url": f"https://new.{mark}.example/", "description": mark},
         "change_webhook": {"description": mark},
         "rotate_webhook_secret": {},

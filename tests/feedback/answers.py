@@ -21,6 +21,16 @@ def report(to: str, status: str = "5.1.1", action: str = "failed", said: str = "
     ).encode()
 
 
+def returned(to: str, message_id: str, status: str = "5.1.1") -> bytes:
+    """A delivery status notification that returns the headers of the mail it is about."""
+    headers = (
+        "--b\r\nContent-Type: text/rfc822-headers\r\n\r\n"
+        f"From: sender@example.org\r\nTo: {to}\r\nMessage-ID: {message_id}\r\n"
+        "Subject: hello\r\n\r\n--b--\r\n"
+    )
+    return report(to, status).replace(b"--b--\r\n", headers.encode())
+
+
 def complaint(to: str, *fields: str) -> bytes:
     """A feedback report of type abuse (RFC 5965); `fields` stand in the header it returns."""
     original = "".join(f"{field}\r\n" for field in fields)
@@ -45,6 +55,7 @@ def written(subject: str, text: str, **headers: str) -> bytes:
     mail["Subject"] = subject
     mail["Message-ID"] = "<answer-1@example.com>"
     for name, value in headers.items():
+        del mail[name.replace("_", "-")]
         mail[name.replace("_", "-")] = value
     mail.set_content(text)
     return mail.as_bytes().replace(b"\n", b"\r\n")

@@ -15,8 +15,12 @@ from app.feedback import messages
 from app.feedback.messages import Arrival
 from app.mail import verp
 from app.mail.verp import AddressUse, CodedAddress, CodedDomain
+from app.smtp.dial import tls_context
+from infra.local.ports import LOOPBACK
 from tests.campaign_rows import campaign
 from tests.factories import insert, make_email, make_lead
+from tests.peers.dovecot import Dovecot, dovecot
+from tests.smtp.peers import Certificates
 
 DOMAIN = "in.example"
 TO = "ana@example.com"
@@ -46,6 +50,7 @@ class Sequence:
 
     session: Session
     app_id: UUID
+    account_id: UUID
     first: UUID
     second: UUID
     enrolment: UUID
@@ -110,6 +115,7 @@ def sequence(session: Session) -> Callable[..., Sequence]:
         return Sequence(
             session=session,
             app_id=made.app_id,
+            account_id=made.account_id,
             first=first,
             second=second,
             enrolment=enrolment,
@@ -117,6 +123,23 @@ def sequence(session: Session) -> Callable[..., Sequence]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def mailserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
+    """A Dovecot for all tests; a test's users are its own."""
+    certificates = Certificates(tmp_path_factory.mktemp("certificates"))
+    with dovecot(certificates.file(LOOPBACK), certificates.ca_file) as found:
+        yield found
+
+
+@pytest.fixture
+def trusting(mailserver: Dovecot, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lets this process trust the mail server's certificate, and nobody else's."""
+    monkeypatch.setenv("SSL_CERT_FILE", mailserver.ca_file)
+    tls_context.cache_clear()
+    yield
+    tls_context.cache_clear()
 
 
 @pytest.fixture

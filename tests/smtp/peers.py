@@ -44,6 +44,12 @@ class Certificates:
 
     def context(self, name: str, days: int = 1) -> ssl.SSLContext:
         """Return a server context with a certificate for `name`; negative days: expired."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.file(name, days))
+        return context
+
+    def file(self, name: str, days: int = 1) -> Path:
+        """Return a new key and a certificate for `name`, in one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         alternative: x509.GeneralName = x509.DNSName(name)
         with contextlib.suppress(ValueError):
@@ -58,9 +64,7 @@ class Certificates:
             )
             + signed.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
+        return path
 
     def _signed(self, subject, key, extension, days):
         now = dt.datetime.now(dt.UTC)
