@@ -351,7 +351,7 @@ def test_a_reader_killed_again_and_again_loses_and_doubles_nothing(session, desk
 
 
 def as_owner(session, statement: str) -> None:
-    for each in ("RESET ROLE", statement, "SET ROLE mailqueue_worker"):
+    for each in ("SET ROLE NONE", statement, "SET ROLE mailqueue_worker"):
         session.execute(each)
 
 
