@@ -8,7 +8,6 @@ from app.campaigns.staging import Phase
 from app.clock import utc_now
 from app.lifecycle import chunks, ledger
 from app.lifecycle.events import Delta, count
-from app.policy.reputation import Thresholds
 from app.queueing.payloads import TickPayload
 from tests.factories import AUTHOR, make_email, make_lead
 
@@ -16,7 +15,7 @@ LONG_S = 90.0
 
 
 def complained(session, sender, n):
-    """Count a thousand mails of a sender of which so many were complained about; judge it."""
+    """Count a thousand mails of a sender of which so many were complained about; let it be judged."""
     dimensions = dict.fromkeys(("queue_id", "campaign_id", "step_id"))
     dimensions |= {"app_id": sender.app_id, "account_id": sender.fields["account_id"]}
     counts = [
@@ -24,7 +23,7 @@ def complained(session, sender, n):
         Delta(kind="complained", n=n, **dimensions),
     ]
     count(session, counts)
-    return standing.judge_app(session, sender.app_id, Thresholds(), utc_now())
+    judge.judge_senders(TickPayload(reason="test"))
 
 
 def rows(session):
