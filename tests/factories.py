@@ -13,6 +13,7 @@ from app.audit import Author
 from app.clock import utc_now
 from app.db.session import Session
 from app.ids import new_id, new_ids
+from app.lifecycle.events import Delta, count
 from app.privacy import address_hash
 from app.secretbox import SecretBox
 from app.smtp.connection import Security
@@ -203,6 +204,13 @@ def make_email(session: Session, app_id: UUID, **fields: Any) -> UUID:
         row["template_version_id"] = make_template_version(session, app_id)
     insert(session, "emails", row)
     return row["id"]
+
+
+def count_mails(session: Session, app_id: UUID, account_id: UUID, **kinds: int) -> None:
+    """Count so many mails of each kind (sent=900, bounced=3) for an account, as of now."""
+    others = dict.fromkeys(("queue_id", "campaign_id", "step_id"))
+    dimensions = others | {"app_id": app_id, "account_id": account_id}
+    count(session, [Delta(kind=kind, n=n, **dimensions) for kind, n in kinds.items()])
 
 
 def insert(session: Session, table: str, row: Mapping[str, Any]) -> None:

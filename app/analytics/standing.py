@@ -154,30 +154,41 @@ def judge_app(session: Session, app_id: UUID, limits: Thresholds, now: dt.dateti
             return []
         known = {sender.sender_id: sender for sender in senders(session, app_id)}
         cases = [
-            _Case(app_id=app_id, sender_id=sender_id, known=known.get(sender_id), windows=windows)
+            _Case(
+                app_id=app_id,
+                sender_id=sender_id,
+                known=known.get(sender_id),
+                windows=windows,
+                limits=limits,
+                now=now,
+            )
             for sender_id, windows in sorted(conduct.of_app(session, app_id, now).items())
         ]
-        changes = [_judged(session, case, limits, now) for case in cases]
+        changes = [_judged(session, case) for case in cases]
     return [change for change in changes if change is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
+    """A sender before its judge."""
+
     app_id: UUID
     sender_id: UUID
     known: Sender | None
     windows: Mapping[str, Conduct]
+    limits: Thresholds
+    now: dt.datetime
 
 
-def _judged(session: Session, case: _Case, limits: Thresholds, now: dt.datetime) -> Change | None:
-    known = case.known
+def _judged(session: Session, case: _Case) -> Change | None:
+    known, limits, now = case.known, case.limits, case.now
     before = known.standing if known else Standing(changed_at=now)
     after = judge(before, case.windows, limits, now)
     per_hour = known.per_hour if known else None
     if after != before:
         busiest = conduct.busiest_hour(session, case.app_id, case.sender_id, now)
         per_hour = pace_of(after.rule, busiest, limits)
-    _save(session, case, after, per_hour, (limits, now))
+    _save(session, case, after, per_hour)
     if after == before:
         return None
     change = Change(
@@ -191,14 +202,7 @@ def _judged(session: Session, case: _Case, limits: Thresholds, now: dt.datetime)
     return change
 
 
-def _save(
-    session: Session,
-    case: _Case,
-    after: Standing,
-    per_hour: int | None,
-    judged: tuple[Thresholds, dt.datetime],
-) -> None:
-    limits, now = judged
+def _save(session: Session, case: _Case, after: Standing, per_hour: int | None) -> None:
     week = case.windows[conduct.WEEK]
     binds = {
         "sender": case.sender_id,
@@ -208,10 +212,10 @@ def _save(
         "reason": after.reason,
         "per_hour": per_hour,
         "rules": VERSION,
-        "score": score(week, limits, has_feedback=week.complained > 0).score,
+        "score": score(week, case.limits, has_feedback=week.complained > 0).score,
         "figures": Jsonb({name: asdict(found) for name, found in case.windows.items()}),
         "changed_at": after.changed_at,
-        "now": now,
+        "now": case.now,
     }
     session.execute(_SAVE, binds)
 

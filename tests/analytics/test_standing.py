@@ -9,7 +9,6 @@ from app.analytics import conduct, rollups, standing
 from app.audit import AuditFilter, list_page
 from app.clock import utc_now
 from app.errors import Conflict, NotFound
-from app.lifecycle.events import Delta, count
 from app.policy.reputation import Conduct, Level, Thresholds
 from app.scheduling import due
 from app.sending import route
@@ -17,6 +16,7 @@ from app.sending.route import Surroundings
 from tests.factories import (
     AUTHOR,
     BOX,
+    count_mails,
     default_queue,
     insert,
     make_account,
@@ -41,9 +41,7 @@ def account_id(session, app_id) -> UUID:
 
 def counted(session, app_id, account_id, *, age=HOUR, **kinds: int) -> None:
     """Count mails of an account as of `age` ago, folded into minutes."""
-    names = ("queue_id", "campaign_id", "step_id")
-    dimensions = dict.fromkeys(names) | {"app_id": app_id, "account_id": account_id}
-    count(session, [Delta(kind=kind, n=n, **dimensions) for kind, n in kinds.items()])
+    count_mails(session, app_id, account_id, **kinds)
     session.execute("UPDATE email_stat_deltas SET at = now() - %s", (age,))
     rollups.fold(session)
 

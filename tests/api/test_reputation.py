@@ -2,19 +2,15 @@
 
 from app.analytics import standing
 from app.clock import utc_now
-from app.lifecycle.events import Delta, count
 from app.policy.reputation import Thresholds
 from tests.api.conftest import Desk
-from tests.factories import make_account
+from tests.factories import count_mails, make_account
 
 
 def test_a_held_app_is_shown_with_its_figures_and_released(desk: Desk):
     me = desk.person()
     account_id = make_account(desk.session, me.app_id).id
-    dimensions = dict.fromkeys(("queue_id", "campaign_id", "step_id"))
-    dimensions |= {"app_id": me.app_id, "account_id": account_id}
-    counts = [Delta(kind=k, n=n, **dimensions) for k, n in (("sent", 900), ("complained", 9))]
-    count(desk.session, counts)
+    count_mails(desk.session, me.app_id, account_id, sent=900, complained=9)
     standing.judge_app(desk.session, me.app_id, Thresholds(), utc_now())
 
     found = {one["sender_id"]: one for one in me.get("/v1/reputation/senders")["data"]}

@@ -4,10 +4,9 @@ import pytest
 
 from app.analytics import standing
 from app.clock import utc_now
-from app.lifecycle.events import Delta, count
 from app.policy.reputation import Thresholds
 from app.tenancy import apps
-from tests.factories import make_account
+from tests.factories import count_mails, make_account
 
 
 @pytest.fixture
@@ -15,11 +14,7 @@ def sender(shop, session):
     """An account of the shop, anna@example.com, that is held with the shop."""
     app = apps.get_by_name(session, shop)
     account = make_account(session, app.id, address="anna@example.com")
-    dimensions = dict.fromkeys(("queue_id", "campaign_id", "step_id"))
-    dimensions |= {"app_id": app.id, "account_id": account.id}
-    count(
-        session, [Delta(kind=k, n=n, **dimensions) for k, n in (("sent", 900), ("complained", 9))]
-    )
+    count_mails(session, app.id, account.id, sent=900, complained=9)
     standing.judge_app(session, app.id, Thresholds(), utc_now())
     return account
 

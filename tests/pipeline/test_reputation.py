@@ -7,22 +7,16 @@ from app.campaigns.definition import read
 from app.campaigns.staging import Phase
 from app.clock import utc_now
 from app.lifecycle import chunks, ledger
-from app.lifecycle.events import Delta, count
 from app.queueing.payloads import TickPayload
-from tests.factories import AUTHOR, make_email, make_lead
+from tests.factories import AUTHOR, count_mails, make_email, make_lead
 
 LONG_S = 90.0
 
 
 def complained(session, sender, n):
     """Count a thousand mails of a sender of which so many were complained about; let it be judged."""
-    dimensions = dict.fromkeys(("queue_id", "campaign_id", "step_id"))
-    dimensions |= {"app_id": sender.app_id, "account_id": sender.fields["account_id"]}
-    counts = [
-        Delta(kind="sent", n=1_000, **dimensions),
-        Delta(kind="complained", n=n, **dimensions),
-    ]
-    count(session, counts)
+    account_id = sender.fields["account_id"]
+    count_mails(session, sender.app_id, account_id, sent=1_000, complained=n)
     judge.judge_senders(TickPayload(reason="test"))
 
 
