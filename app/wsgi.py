@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 
 from flask import Flask
 
@@ -101,7 +102,9 @@ def _links(now: Settings) -> tuple[Link, ...]:
 def _configured() -> Flask:
     now = settings()
     log.configure(now.log_level, now.log_format)
-    return create_app(now)
+    made = create_app(now)
+    gc.freeze()  # what lives as long as the process is not looked at by every full collection
+    return made
 
 
 def __getattr__(name: str) -> Flask:

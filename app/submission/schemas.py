@@ -244,16 +244,21 @@ class BatchMail(Payload):
     """What is of one recipient alone, in a batch. No Python runs while 10,000 of them are read."""
 
     to: Annotated[One | tuple[One], Field(union_mode="left_to_right")]
-    personalizations: dict[str, JsonValue] = {}
-    variables: dict[str, JsonValue] = {}
+    # A default that is a dict would be copied for each of them: a third of the time.
+    personalizations: Annotated[dict[str, JsonValue], Field(default_factory=dict)]
+    variables: Annotated[dict[str, JsonValue], Field(default_factory=dict)]
 
     def recipient(self) -> tuple[str, str | None]:
         """Return the address and the name, as they were given."""
+        if isinstance(self.to, str):
+            return self.to, None
         one = self.to[0] if isinstance(self.to, tuple) else self.to
         return (one, None) if isinstance(one, str) else (one.email, one.name)
 
     def values(self) -> dict[str, JsonValue]:
         """Return the variables, by whichever of the two names they were given."""
+        if not self.variables:
+            return self.personalizations
         return {**self.variables, **self.personalizations}
 
 

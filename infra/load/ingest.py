@@ -1,5 +1,6 @@
 """`ingest`: how fast leads come in by COPY, and how fast a batch of recipients becomes e-mails."""
 
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -57,7 +58,7 @@ def _batch(session: Session, stand: Stand) -> tuple[float, float]:
     """
     with sinks.fastest(stand.folder) as sink:
         app_id = tenant.new_app(session, sink.port)
-        body = submitting.batch(stand.sizes.batch)
+        body = json.dumps(submitting.batch(stand.sizes.batch)).encode()
         with (
             submitting.office(session, stand.folder, app_id) as office,
             fleet.working(stand.folder, stand.sizes.strength),
@@ -66,7 +67,7 @@ def _batch(session: Session, stand: Stand) -> tuple[float, float]:
             client.post(submitting.BATCH, submitting.batch(1))
             _wait_for_mails(session, app_id, 1)
             began = time.monotonic()
-            client.post(submitting.BATCH, body)
+            client.post_bytes(submitting.BATCH, body)
             answered = time.monotonic() - began
             _wait_for_mails(session, app_id, 1 + stand.sizes.batch)
             return answered, time.monotonic() - began

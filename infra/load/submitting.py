@@ -49,7 +49,11 @@ class Client:
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Post and return the answer; raises DependencyUnavailable unless it was accepted."""
-        self._connection.request("POST", path, json.dumps(body), self._headers)
+        return self.post_bytes(path, json.dumps(body).encode())
+
+    def post_bytes(self, path: str, body: bytes) -> dict[str, Any]:
+        """Post what is JSON already: as post, without the time to write it."""
+        self._connection.request("POST", path, body, self._headers)
         answer = self._connection.getresponse()
         said = answer.read()
         if answer.status != http.HTTPStatus.ACCEPTED:
