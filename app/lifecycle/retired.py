@@ -137,6 +137,25 @@ DELETE FROM emails WHERE id = ANY(%(keys)s) AND id BETWEEN %(low)s AND %(high)s
 RETURNING id, app_id, campaign_id, batch_id, status""",  # noqa: S608 - constants
     then=_close,
 )
+_LOCK_FINISHED = f"""
+SELECT id FROM emails WHERE id >= %(low)s AND id < %(high)s AND status NOT IN {_WAITING}
+ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""  # noqa: S608 - constants
+
+
+def lock_finished(session: Session, month: Month, limit: int) -> list[UUID]:
+    """Lock at most `limit` mails of a month that have their end; what somebody holds is passed over."""
+    binds = {"low": month.first_id, "high": month.next_id, "limit": limit}
+    return [row[0] for row in session.execute(_LOCK_FINISHED, binds).fetchall()]
+
+
+def delete(session: Session, ids: Sequence[UUID]) -> int:
+    """Delete finished mails with their timelines and count them; call inside a transaction."""
+    span = {"keys": list(ids), "low": min(ids), "high": max(ids)}
+    gone = session.execute(MAILS.delete, span).fetchall()
+    _close(session, gone)
+    return len(gone)
+
+
 # Copies of what was sent, and raw inbound mail. What is not worked off yet is no copy.
 COPIES = Expiry(
     table="inbox_message_content",

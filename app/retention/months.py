@@ -9,7 +9,6 @@
 A run finds by the tables and notes there are how far the one before came.
 """
 
-import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -36,7 +35,7 @@ _FETCH = 5_000
 # and any address left in free text is masked as the file is written. Erasure has nothing to find.
 _LEFT_OUT = ["to_email", "to_name", "variables", "lease_until", "claimed_by", "fence", "starts"]
 _KEYS = {"emails": ("id",), "email_events": ("email_id", "id"), "audit_logs": ("id",)}
-_KEPT: dict[str, sql.Composable] = {
+KEPT: dict[str, sql.Composable] = {
     "emails": sql.SQL("to_jsonb(t) - {}").format(_LEFT_OUT),
     "email_events": sql.SQL("to_jsonb(t) || jsonb_build_object('data', t.data - {})").format(
         list(QUOTES)
@@ -53,6 +52,7 @@ class Fate(StrEnum):
 
     DROPPED = "dropped"
     WAITS = "waits"
+    THINNED = "thinned out"
     BUSY = "busy"
 
 
@@ -67,7 +67,7 @@ class Departure:
     files: int = 0
 
 
-def retire(session: Session, month: Month, folder: Path, now: dt.datetime) -> Departure:
+def retire(session: Session, month: Month, folder: Path) -> Departure:
     """Take a month as far as it goes; raises DependencyUnavailable when its file cannot be written."""
     try:
         if why := _take_out(session, month):
@@ -77,7 +77,7 @@ def retire(session: Session, month: Month, folder: Path, now: dt.datetime) -> De
             archives.forget(session, month.name)
             why = "a file of its archive is gone or damaged; the next run writes it again"
             return Departure(month=month, fate=Fate.WAITS, why=why)
-        _describe(folder, month, parts, now)
+        describe(folder, month.name, month, parts)
         partitions.drop(session, month)
     except LockNotAvailable:
         why = "the table was in use for longer than 0.2 s; the next run tries again"
@@ -168,19 +168,19 @@ class _Reading:
         parent = self._month.parent
         return _ROWS.format(
             keys=sql.SQL(", ").join(sql.Identifier("t", key) for key in _KEYS[parent]),
-            kept=_KEPT[parent],
+            kept=KEPT[parent],
             table=sql.Identifier(self._month.name),
             after=sql.SQL(", ").join(sql.Literal(key) for key in self.key),
             n=sql.Literal(_FETCH),
         )
 
 
-def _describe(folder: Path, month: Month, parts: list[Part], now: dt.datetime) -> None:
+def describe(folder: Path, series: str, month: Month, parts: list[Part]) -> None:
+    """Write the manifest of a series beside its files."""
     facts = {
-        "table": month.parent,
+        "table": series.partition("_2")[0],
         "from": month.starts,
         "to": month.ends,
-        "written_at": now,
         "rows": sum(part.rows for part in parts),
         "people": "to_hash is the keyed hash of an address; no address is in these files",
         "files": [
@@ -193,4 +193,4 @@ def _describe(folder: Path, month: Month, parts: list[Part], now: dt.datetime) -
             for part in parts
         ],
     }
-    files.write_manifest(folder, month.name, facts)
+    files.write_manifest(folder, series, facts)

@@ -1,8 +1,9 @@
 """Retention as a whole: what would go and why, and letting it go. Joins the rooms that own the rows."""
 
+import dataclasses
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -15,7 +16,7 @@ from app.db.session import Session, exclusive, limited
 from app.errors import Conflict
 from app.lifecycle import retired
 from app.queueing.dead_letter_rows import Choice
-from app.retention import letters, months, sweeps
+from app.retention import early, letters, months, sweeps
 from app.retention.months import Departure, Fate
 from app.retention.periods import Periods, cutoff
 from app.retention.sweeps import Due
@@ -112,7 +113,8 @@ def _foreseen(session: Session, plan: _Plan, month: Month) -> Line:
         counts = retired.count(session, month)
         rows = sum(counts.values())
         if waiting := retired.waiting(counts):
-            action, why = "keep", months.unfinished(waiting)
+            is_late = month.ends + early.GRACE <= plan.edge(month)
+            action, why = "thin out" if is_late else "keep", months.unfinished(waiting)
     elif not plan.is_over(month):
         why = "after its mails"
     return Line(
@@ -164,10 +166,22 @@ def _months(session: Session, now: dt.datetime, order: Order, ends_s: float) -> 
             return
         tried.add(month.name)
         with limited(session, _LONGEST_MONTH):
-            gone = months.retire(session, month, order.folder, now)
-        if gone.fate is Fate.DROPPED:
+            gone = months.retire(session, month, order.folder)
+            if gone.fate is Fate.WAITS and month.ends + early.GRACE <= plan.edge(month):
+                gone = _thinned(session, gone, order, lambda: monotonic_s() >= ends_s)
+        if gone.fate is Fate.DROPPED or gone.rows:
             record(session, _archived(gone, order))
         yield _departed(gone)
+
+
+def _thinned(
+    session: Session, waits: Departure, order: Order, is_over: Callable[[], bool]
+) -> Departure:
+    if waits.month.parent != "emails" or waits.month.is_detached:
+        return waits
+    rows = early.thin_out(session, waits.month, order.folder, is_over)
+    why = f"{waits.why}; the others are archived and deleted"
+    return dataclasses.replace(waits, fate=Fate.THINNED, rows=rows, why=why)
 
 
 def _rows(session: Session, now: dt.datetime, order: Order, ends_s: float) -> list[Line]:

@@ -51,6 +51,7 @@ def addresses(place: Place, ports: Mapping[str, int]) -> dict[str, str]:
         "MAILQUEUE_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8",
         "MAILQUEUE_DEFAULT_SMTP_URL": f"smtp://{LOOPBACK}:{ports['inbox_smtp']}",
         "MAILQUEUE_STATE_DIR": str(place.state),
+        "MAILQUEUE_ARCHIVE_DIR": str(place.state.parent / "archive"),
     }
 
 

@@ -19,6 +19,7 @@ from tests.retention.conftest import NOW, House
 
 ROOT = Path(__file__).parents[2]
 MONTH = "emails_2025_03"
+SOON = NOW - dt.timedelta(days=25)  # March is over for less than a month more
 
 
 def rows_of(folder: Path, series: str) -> list[dict]:
@@ -86,7 +87,7 @@ def test_a_month_with_a_mail_that_is_not_finished_stays(house: House, status: st
     app = house.app()
     house.mail(app)
     house.mail(app, status=status)
-    waits = {line.partition: line.why for line in house.run()}
+    waits = {line.partition: line.why for line in house.run(SOON)}
     assert waits[MONTH] == "1 of its mails have no end yet"
     assert house.count("emails") == 2
     assert house.count("email_events") == 4
@@ -153,10 +154,10 @@ run.run(session, dt.datetime.fromisoformat(now), order)
 """
 
 
-def died_before(house: House, step: str) -> None:
+def died_before(house: House, step: str, now: dt.datetime = NOW) -> None:
     info = house.session.info
     url = f"postgresql://{info.user}:{info.password}@{info.host}:{info.port}/{info.dbname}"
-    argv = [url, house.rabbitmq_url, str(house.folder), NOW.isoformat(), step]
+    argv = [url, house.rabbitmq_url, str(house.folder), now.isoformat(), step]
     done = subprocess.run([sys.executable, "-c", DIES, *argv], cwd=ROOT, check=False, timeout=120)
     assert done.returncode == -signal.SIGKILL
 
@@ -212,3 +213,36 @@ def test_a_table_in_use_is_left_for_the_next_run(house: House, database: str):
     assert house.count("emails") == 1
     house.run()
     assert not house.has_table(MONTH)
+
+
+def test_one_parked_mail_does_not_keep_a_month_for_ever(house: House):
+    app = house.app()
+    message = factories.make_message(house.session, app, recipients=3)
+    gone = {str(house.mail(app, message_id=message)) for _ in range(2)}
+    parked = house.mail(app, message_id=message, status="scheduled")
+    before = ledger.of_app(house.session, app)
+    lines = {line.partition: line for line in house.run()}
+    assert (lines[MONTH].action, lines[MONTH].rows) == ("thinned out", 2)
+    assert house.session.execute("SELECT id FROM emails").fetchall() == [(parked,)]
+    assert {row["id"] for row in rows_of(house.folder, f"{MONTH}_early")} == gone
+    assert len(rows_of(house.folder, "email_events_2025_03_early")) == 4
+    assert ledger.of_app(house.session, app) == before
+    house.session.execute("UPDATE emails SET status = 'cancelled', due_at = NULL")
+    house.run()
+    assert not house.has_table(MONTH)
+    assert [row["id"] for row in rows_of(house.folder, MONTH)] == [str(parked)]
+    assert len(rows_of(house.folder, "email_events_2025_03")) == 2
+    assert ledger.of_app(house.session, app).off_by == 0
+
+
+@pytest.mark.parametrize("step", ["_archive", "_name", "note", "delete", "_close"])
+def test_thinning_out_that_is_killed_loses_nothing(house: House, step: str):
+    app = house.app()
+    message = factories.make_message(house.session, app, recipients=3)
+    gone = {str(house.mail(app, message_id=message)) for _ in range(2)}
+    house.mail(app, message_id=message, status="scheduled")
+    died_before(house, step)
+    house.run()
+    assert house.count("emails") == 1
+    assert {row["id"] for row in rows_of(house.folder, f"{MONTH}_early")} == gone
+    assert ledger.of_app(house.session, app).off_by == 0
