@@ -100,7 +100,7 @@ class Door:
             now=now,
             request_id=request_id,
             outside=self.outside,
-            crowd=self.crowd,
+            crowd=self.crowd if endpoint.terms.unit is Unit.SHARED else None,
         )
 
     def _session(self) -> Session:

@@ -7,14 +7,16 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.api.call import Call
+from app.api.email_views import AcceptedView, accepted_view
 from app.api.endpoint import Routes
 from app.api.paging import Page, PageQuery, page
+from app.api.submitting import order_of, take
 from app.assembly import draft
 from app.assembly.contents import Content
 from app.assembly.preview import preview
 from app.campaigns import template_pages, templates
 from app.campaigns.templates import TemplateVersion
-from app.submission.schemas import uncontrolled
+from app.submission.schemas import Mailbox, Mailboxes, Tracking, uncontrolled
 from app.tenancy.scopes import Scope
 
 routes = Routes("templates", about="Subjects, HTML and text parts, in versions.")
@@ -65,6 +67,14 @@ class VariablesBody(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     variables: Annotated[dict[str, Any], Field(max_length=500)] = {}
+
+
+class TestBody(VariablesBody):
+    """Who gets a template as a test, who seems to send it, and in which version: the newest."""
+
+    sender: Annotated[Mailbox, Field(alias="from")]
+    to: Annotated[Mailboxes, Field(min_length=1, max_length=5)]
+    version: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
 class TemplateView(BaseModel):
@@ -168,6 +178,25 @@ def get_template_version(
 def preview_template(call: Call, name: Name, body: VariablesBody) -> PreviewView:
     """Fill a template's newest version with one person's variables."""
     return _previewed(templates.get(call.session, call.app_id, name).content, body.variables)
+
+
+@routes.post("/v1/templates/{name}/test", needs=Scope.EMAIL_SEND, status=HTTPStatus.ACCEPTED)
+def send_template_test(call: Call, name: Name, body: TestBody) -> AcceptedView:
+    """Send a template to a few people as a test, filled with one person's variables.
+
+    It is an e-mail like any other, tagged `test`; opens and clicks are not tracked.
+    """
+    version = templates.get(call.session, call.app_id, name, body.version)
+    order = order_of(
+        template_id=name,
+        template_version=version.version,
+        to=body.to,
+        variables=body.variables,
+        tags=("test",),
+        tracking=Tracking(opens=False, clicks=False),
+        sender=body.sender,
+    )
+    return accepted_view(take(call, order))
 
 
 def _previewed(content: Content, variables: dict[str, Any]) -> PreviewView:

@@ -75,10 +75,7 @@ def send_email(call: Call, body: Email) -> AcceptedView:
     `recipients` and gets nothing. A `scheduled_at` that has passed means now. The id names the
     e-mail with all its copies.
     """
-    done = take(call, body)
-    if done.due_at <= call.now:
-        call.after_commit.append(functools.partial(call.outside.wake, done.account_id))
-    return email_views.accepted_view(done)
+    return email_views.accepted_view(take(call, body))
 
 
 @routes.post(

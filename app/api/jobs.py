@@ -14,11 +14,10 @@ from app.api.call import Call
 from app.api.endpoint import Routes
 from app.api.forms import Given, View
 from app.api.paging import Page, PageQuery, page
-from app.api.submitting import desk, submitter
+from app.api.submitting import take
 from app.db.session import Session
 from app.scheduling import cron, recurring
 from app.scheduling.recurring import Job, NewJob, Run
-from app.submission.accept import accept
 from app.submission.schemas import Email
 from app.tenancy.scopes import Scope
 
@@ -130,9 +129,8 @@ def run_scheduled_job(call: Call, job_id: UUID) -> RunView:
     found = recurring.get(call.session, call.app_id, job_id)
 
     def submit(session: Session, job: Job) -> UUID:
-        done = accept(session, submitter(call), job.email, desk(call))
-        call.after_commit.append(functools.partial(call.outside.wake, done.account_id))
-        return done.id
+        del session  # the request's own
+        return take(call, job.email).id
 
     ran = recurring.run_now(call.session, found, submit, call.author, call.now)
     return RunView.model_validate(ran)

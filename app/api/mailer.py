@@ -5,22 +5,19 @@ the app's oldest active account, since this dialect names none.
 """
 
 import datetime as dt
-import functools
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.call import Call
 from app.api.email_views import Status, status_of
 from app.api.endpoint import Routes
-from app.api.submitting import desk, submitter
-from app.errors import InputInvalid
+from app.api.submitting import order_of, submitter, take
 from app.lifecycle.states import State
 from app.submission import lookup, tally, withdraw
-from app.submission.accept import Accepted, accept
 from app.submission.lookup import Filter, Mail
 from app.submission.schemas import Address, Email, Moment, Party, Variables
 from app.tenancy import senders
@@ -162,7 +159,7 @@ def schedule_mail(call: Call, body: ScheduleMail) -> Taken:
         }
         for one in body.attachments
     ]
-    order = _order(
+    order = order_of(
         sender=Party(email=senders.first_address(call.session, call.app_id)),
         to=tuple(Party(email=one) for one in body.recipients),
         subject=body.subject,
@@ -179,7 +176,7 @@ def schedule_mail(call: Call, body: ScheduleMail) -> Taken:
 @routes.post("/api/v1/test-email", needs=Scope.EMAIL_SEND, status=HTTPStatus.ACCEPTED)
 def send_test_email(call: Call, body: TestEmail) -> Taken:
     """Send a test e-mail."""
-    order = _order(
+    order = order_of(
         sender=Party(email=senders.first_address(call.session, call.app_id)),
         to=(Party(email=body.to),),
         subject="Test e-mail",
@@ -240,24 +237,8 @@ def _padded(content: str) -> str:
     return usual + "=" * (-len(usual) % 4)
 
 
-def _order(**fields: Any) -> Email:
-    """Return the e-mail these fields make; raises InputInvalid for what only the whole shows."""
-    try:
-        return Email(**fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise InputInvalid(
-            "The e-mail cannot be taken.",
-            why=f"{first['msg']}.",
-            fix="Correct it; nothing of this request was kept.",
-            field="/".join(map(str, first["loc"])) or None,
-        ) from error
-
-
 def _taken(call: Call, order: Email) -> Taken:
-    done: Accepted = accept(call.session, submitter(call), order, desk(call))
-    if done.due_at <= call.now:
-        call.after_commit.append(functools.partial(call.outside.wake, done.account_id))
+    done = take(call, order)
     data = TakenView(id=done.id, status=status_of(done.copies[0].state), scheduled_at=done.due_at)
     return Taken(data=data)
 

@@ -1,12 +1,15 @@
 """What the submission room needs to know of a request: who submits, and with which neighbours."""
 
 import functools
+from typing import Any
 
 from flask import request
+from pydantic import ValidationError
 
 from app.api.call import Call
 from app.config import Settings
 from app.db.session import thread_session
+from app.errors import InputInvalid
 from app.scheduling import desks
 from app.submission import idempotency
 from app.submission.accept import Accepted, Submission, accept_all
@@ -27,11 +30,29 @@ def crowd_of(settings: Settings) -> Crowd:
 
 
 def take(call: Call, order: Email) -> Accepted:
-    """Store one e-mail: in the transaction of its idempotency key, or with the crowd's."""
+    """Store one e-mail, with the crowd's or in the request's transaction; release it if it is due."""
     submission = Submission(who=submitter(call), order=order)
     if call.crowd is not None:
-        return call.crowd.take(submission)
-    return accept_all(call.session, [submission], desk(call))[0]
+        done = call.crowd.take(submission)
+    else:
+        done = accept_all(call.session, [submission], desk(call))[0]
+    if done.due_at <= call.now:
+        call.after_commit.append(functools.partial(call.outside.wake, done.account_id))
+    return done
+
+
+def order_of(**fields: Any) -> Email:
+    """Return the e-mail these fields make; raises InputInvalid for what only the whole shows."""
+    try:
+        return Email(**fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise InputInvalid(
+            "The e-mail cannot be taken.",
+            why=f"{first['msg']}.",
+            fix="Correct it; nothing of this request was kept.",
+            field="/".join(map(str, first["loc"])) or None,
+        ) from error
 
 
 def submitter(call: Call) -> Submitter:

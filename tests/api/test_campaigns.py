@@ -43,6 +43,18 @@ def test_a_template_is_versioned_previewed_and_checked(me: Person):
     assert "Zoë" in seen["text"]
 
 
+def test_a_template_is_sent_to_a_few_people_as_a_test(me: Person):
+    body = {"from": "ann@example.com", "to": ["bo@example.com", "cy@example.com"]}
+    taken = me.post("/v1/templates/hello/test", body | {"variables": {"first_name": "Bo"}})
+    mail = me.get(f"/v1/emails/{taken['id']}")
+    assert (mail["subject"], mail["tags"]) == ("Hi {{first_name}}", ["test"])
+    assert {one["email"] for one in taken["recipients"]} == {"bo@example.com", "cy@example.com"}
+    nobody = me.ask("POST", "/v1/templates/nothing/test", json=body)
+    assert nobody.status_code == 404, nobody.json
+    crowd = body | {"to": [f"a{n}@example.com" for n in range(6)]}
+    assert me.ask("POST", "/v1/templates/hello/test", json=crowd).status_code == 422
+
+
 def test_a_missing_variable_and_a_broken_line_are_named(me: Person):
     missing = me.ask("POST", "/v1/templates/hello/preview", json={})
     assert (missing.status_code, missing.json["code"]) == (422, "missing_variables")
