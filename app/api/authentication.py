@@ -8,7 +8,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
@@ -16,13 +16,14 @@ from flask import Request, g
 
 from app.api.call import APP_HEADER, NOWHERE, Call, Caller, Outside
 from app.api.endpoint import Endpoint, Unit
+from app.api.guesses import Guesses
 from app.audit import Author
 from app.clock import utc_now
 from app.config import Settings
 from app.db.session import Session, thread_session
 from app.errors import Forbidden, InputInvalid, RateLimited, Unauthorized
 from app.ids import new_id
-from app.policy.request_limits import Allowance
+from app.policy.request_limits import Allowance, TakeRequest
 from app.proxies import TrustedProxies
 from app.submission.crowd import Crowd
 from app.tenancy import apps
@@ -48,7 +49,6 @@ class Presented:
     open_session: Callable[[], Session]
 
 
-TakeRequest = Callable[[str, int, int], Allowance]
 ReadPerson = Callable[[Presented], Caller]
 
 
@@ -66,6 +66,7 @@ class Door:
     proxies: TrustedProxies
     crowd: Crowd
     outside: Outside = NOWHERE
+    guesses: Guesses = field(default_factory=Guesses)
 
     def admit(self, endpoint: Endpoint, request: Request) -> Call:
         """Return the call of a request.
@@ -152,9 +153,11 @@ class Door:
         )
 
     def _operator(self, presented: Presented) -> Caller:
+        self.guesses.require_patience(str(presented.origin))
         secret = self.settings.admin_secret.get_secret_value()
         is_right = hmac.compare_digest(presented.token.encode(), secret.encode())
         if not secret or not is_right:
+            self.guesses.note(str(presented.origin), self.take_request)
             raise _missing()
         return Caller(
             app_id=presented.app_id,

@@ -45,6 +45,10 @@ class Allowance:
         return self.retry_after_s is None
 
 
+# (bucket, burst, tokens a minute) -> what is left: RequestLimiter.take_request
+TakeRequest = Callable[[str, int, int], Allowance]
+
+
 @dataclass(slots=True, kw_only=True)
 class _Helping:
     """Tokens this process holds of one bucket until `ends_s`."""

@@ -24,7 +24,7 @@ from app.errors import (
     RateLimited,
     Unauthorized,
 )
-from app.policy.request_limits import Allowance
+from app.policy.request_limits import TakeRequest
 from app.privacy import address_hash
 from app.tenancy import passwords, users
 from app.tenancy.users import User
@@ -42,8 +42,6 @@ _TRIES_OF_ADDRESS, _TRIES_OF_ORIGIN = 5, 30  # a minute
 _PASSWORD = "SELECT password_hash FROM users WHERE id = %s"  # noqa: S105 - a query
 _NOTE_LOGIN = "UPDATE users SET last_login_at = now() WHERE id = %s"
 _REHASH = "UPDATE users SET password_hash = %s WHERE id = %s AND password_hash = %s"
-
-TakeRequest = Callable[[str, int, int], Allowance]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

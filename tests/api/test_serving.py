@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from app.api import failures, people
+from app.api import failures, guesses, people
 from app.api.authentication import Door
 from app.api.call import Call, Csv
 from app.api.endpoint import Routes, Unit
@@ -140,6 +140,20 @@ def bearer(session: db.Session) -> Bearer:
         return {"Authorization": f"Bearer {api_keys.create(session, PEPPER, new, CLI).text}"}
 
     return make
+
+
+def test_whoever_guesses_the_operators_secret_is_not_heard_for_a_while(client, bearer):
+    def ask(secret: str, address: str) -> int:
+        headers = {"Authorization": f"Bearer {secret}", "X-Forwarded-For": address}
+        return client.get("/v1/everything", headers=headers).status_code
+
+    told = [ask(f"guess {n}", "192.0.2.7") for n in range(guesses.PER_MINUTE + 10)]
+    assert told[: guesses.PER_MINUTE] == [401] * guesses.PER_MINUTE
+    assert told[-1] == 429
+    assert ask(OPERATOR, "192.0.2.7") == 429
+    assert ask(OPERATOR, "192.0.2.8") == 200
+    key = bearer() | {"X-Forwarded-For": "192.0.2.7"}
+    assert client.get("/v1/companies", headers=key).status_code == 200
 
 
 def test_what_a_handler_made_is_committed_and_told_afterwards(client, bearer, effects):
