@@ -82,7 +82,8 @@ def check_attachments(files: Sequence[AttachedFile], limits: AttachmentLimits) -
 
 def _check(field: str, file: AttachedFile) -> None:
     name = file.filename
-    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or {"/", "\\"} & set(name):
+    is_short = bool(name.strip()) and len(name) <= _LONGEST_NAME
+    if not is_short or not name.isprintable() or {"/", "\\"} & set(name):
         why = f"A file name has 1 to {_LONGEST_NAME} printable characters and no slash."
         raise _refused(f"{field}.filename", why, "Rename the file.")
     found = _TYPE.fullmatch(file.content_type)

@@ -188,6 +188,7 @@ def orders(world: World) -> dict[str, Any]:
         "check_template": content,
         "preview_content": content | {"variables": {}},
         "preview_template": {"variables": {}},
+        "send_template_test": {"from": f"ann@{mark}.example", "to": f"bob@{mark}.example"},
         "add_leads": {"leads": [{"email": f"new@{mark}.example", "variables": {"city": mark}}]},
         "create_campaign": {
             "name": f"new {mark} campaign",

@@ -5,7 +5,7 @@ import email
 import email.policy
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import InputInvalid
@@ -27,13 +27,14 @@ def file(**changes):
     return AttachedFile(**(facts | changes))
 
 
-@given(NAMES.filter(str.isprintable), st.binary(max_size=300))
+@given(NAMES.filter(str.isprintable).filter(str.strip), st.binary(max_size=300))
+@example(" a ", b"")
 def test_name_and_bytes_read_back(name, content):
     check_attachments([file(filename=name)], USUAL)
     raw = file_head(file(filename=name)).encode() + encoded(content)
     part = email.message_from_bytes(raw, policy=email.policy.default)
 
-    assert part.get_filename() == name
+    assert part.get_filename() == name.strip()
     assert part.get_content() == content
     assert max(map(len, raw.split(b"\r\n"))) <= 140
     assert raw.isascii()
@@ -43,6 +44,7 @@ def test_name_and_bytes_read_back(name, content):
     ("changes", "field"),
     [
         ({"filename": ""}, "filename"),
+        ({"filename": " "}, "filename"),
         ({"filename": "../../etc/passwd"}, "filename"),
         ({"filename": "a\r\nBcc: x"}, "filename"),
         ({"filename": "invoice\u202efdp.exe"}, "filename"),
