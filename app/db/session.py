@@ -128,6 +128,17 @@ def tenant_transaction(session: Session, app_id: UUID) -> Iterator[Session]:
         yield session
 
 
+_PLAN_ONCE = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true)"
+
+
+def plan_once(session: Session) -> None:
+    """Let the rest of the transaction use plans that are made once, whatever their arguments.
+
+    For look-ups by key: to plan a join with a partitioned table takes 1 ms, to run it 0.2 ms.
+    """
+    session.execute(_PLAN_ONCE)
+
+
 @contextmanager
 def limited(session: Session, longest: dt.timedelta) -> Iterator[None]:
     """Let no statement take longer (psycopg's QueryCanceled); the session is as before afterwards."""

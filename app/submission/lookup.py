@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from app.db.session import Session, one
+from app.db.session import Session, one, plan_once
 from app.errors import NotFound
 from app.ids import lower_bound
 from app.lifecycle.states import State
@@ -117,7 +117,10 @@ def submission(session: Session, app_id: UUID, email_id: UUID) -> list[Mail]:
         "high": UUID(int=(stamp << 80) + (1 << 80) - 1),
     }
     cursor = session.cursor(row_factory=class_row(Mail))
-    if found := cursor.execute(_BY_ID, binds).fetchall():
+    with session.pipeline():
+        plan_once(session)
+        cursor.execute(_BY_ID, binds)
+    if found := cursor.fetchall():
         return found
     raise NotFound(
         f"There is no e-mail {email_id}.",
