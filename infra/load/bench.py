@@ -34,6 +34,7 @@ from infra.load import (
     send,
     sinks,
     soak,
+    stages,
     steps,
     track,
 )
@@ -55,6 +56,7 @@ PARTS: Mapping[str, Callable[[Stand], Measured]] = {
     "ingest": ingest.measure,
     "soak": soak.measure,
     "scale": scale.measure,
+    "stages": stages.measure,
     "steps": steps.measure,
 }
 

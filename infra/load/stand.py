@@ -30,6 +30,7 @@ class Sizes:
     batch: int
     soak_leads: int
     scale_leads: int
+    stage_leads: int
     processes: int = 2
 
     @property
@@ -54,6 +55,7 @@ FULL = Sizes(
     batch=10_000,
     soak_leads=1_000_000,
     scale_leads=20_000,
+    stage_leads=16_000,
 )
 QUICK = Sizes(
     rounds=1,
@@ -71,6 +73,7 @@ QUICK = Sizes(
     batch=10_000,
     soak_leads=15_000,
     scale_leads=4_000,
+    stage_leads=4_000,
 )
 
 

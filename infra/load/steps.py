@@ -116,8 +116,8 @@ def _pure(clock: Clock) -> None:
     clock.best("one tracking token", partial(keys.mail_token, email_id, app_id))
     clock.best("hash of the address", partial(address_hash, person.to, "a pepper"))
     clock.best("slots: variables escaped and encoded", partial(version.slots, person))
-    clock.best("bytes joined from slots", partial(version.join, slots, date))
-    clock.best("wire form: canonical, dots stuffed", partial(wire_form, mail))
+    clock.best("bytes joined from slots, their lines proved", partial(version.join, slots, date))
+    clock.best("wire form, where slots prove nothing", partial(wire_form, bytes(mail)))
     clock.best(
         "message encoded", partial(encode, "send_normal", SEND.queue_for(Lane.NORMAL), lot), _LOT
     )
