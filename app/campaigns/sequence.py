@@ -131,7 +131,8 @@ def _shares(plans: Sequence[Plan], limit: int) -> dict[UUID, int]:
     return {p.campaign_id: max(1, per_app // campaigns[p.app_id]) for p in plans}
 
 
-# The oldest due enrolments of each campaign (index enrolments_due), with their leads.
+# The oldest due enrolments of each campaign (index enrolments_due), with their leads. Ordered by no
+# more than the index is: a million that are due at once would all be sorted for each share of them.
 _CLAIM = """
 SELECT n.id, n.campaign_id, n.lead_id, n.account_id, n.steps_planned - n.repeated, n.last_email_id, n.due_at,
        l.email, l.email_hash, l.timezone, l.variables, l.status
@@ -139,7 +140,7 @@ FROM unnest(%(campaigns)s::uuid[], %(shares)s::int[]) AS c(id, share)
 CROSS JOIN LATERAL (
   SELECT * FROM enrolments
   WHERE campaign_id = c.id AND due_at <= %(now)s
-  ORDER BY due_at, id LIMIT c.share FOR UPDATE SKIP LOCKED) n
+  ORDER BY due_at LIMIT c.share FOR UPDATE SKIP LOCKED) n
 JOIN leads l ON l.id = n.lead_id"""
 
 
