@@ -68,6 +68,7 @@ PARTS: Mapping[str, Callable[[Stand], Measured]] = {
 @click.option("--leads", type=click.IntRange(1), help="Mails of a campaign in send, grow and soak.")
 @click.option("--rounds", type=click.IntRange(1), help="Interleaved rounds of send.")
 @click.option("--processes", type=click.IntRange(1, 64), help="Worker processes; 2 by default.")
+@click.option("--rows", type=click.IntRange(1), multiple=True, help="Finished rows of grow.")
 @click.option("--peers/--no-peers", "has_peers", default=True, help="Compare with Node programs.")
 @click.option("--json", "target", type=click.Path(dir_okay=False, path_type=Path))
 def main(  # noqa: PLR0913 - one parameter per option
@@ -77,6 +78,7 @@ def main(  # noqa: PLR0913 - one parameter per option
     leads: int | None,
     rounds: int | None,
     processes: int | None,
+    rows: tuple[int, ...],
     has_peers: bool,
     target: Path | None,
 ) -> None:
@@ -84,8 +86,10 @@ def main(  # noqa: PLR0913 - one parameter per option
     log.configure("warning", settings().log_format)
     upgrade(settings().database_url)
     folder = _folder()
+    base = QUICK if sizes == "quick" else FULL
+    base = dataclasses.replace(base, grow_rows=rows or base.grow_rows)
     stand = Stand(
-        sizes=_sizes(QUICK if sizes == "quick" else FULL, leads, rounds, processes),
+        sizes=_sizes(base, leads, rounds, processes),
         folder=folder,
         peers=node.installed() if has_peers else None,
     )
