@@ -90,7 +90,7 @@ class Journal:
 
     def _rewrite(self) -> None:
         """Replace the file by the lines of open rows; the new one is locked before it gets its name."""
-        kept = _lines_of(self._open, self.path.read_bytes())
+        kept = _lines_of(self._open, self.path)
         fresh = self.path.with_suffix(".new")
         fd = _create(fresh)
         try:
@@ -166,12 +166,10 @@ def _is_abandoned(path: Path, fd: int) -> bool:
         return False
 
 
-def _lines_of(ids: set[bytes], data: bytes) -> bytes:
-    kept = [
-        line
-        for line in data.splitlines(keepends=True)
-        if line[:1] in b"SR" and line.split(b" ", 2)[1] in ids
-    ]
+def _lines_of(ids: set[bytes], path: Path) -> bytes:
+    """Return the lines of open rows; reads line by line, or the heap would grow by the whole file."""
+    with path.open("rb") as file:
+        kept = [line for line in file if line[:1] in b"SR" and line.split(b" ", 2)[1] in ids]
     return b"".join([*[b"C %b\n" % key for key in sorted(ids)], *kept])
 
 
