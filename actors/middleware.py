@@ -140,6 +140,13 @@ def entered(trace: TracebackType | None) -> bool:
     return module != "dramatiq.actor"
 
 
+def spare_the_collector() -> None:
+    """Freeze what is loaded: it lives as long as the process, and no collection needs to visit it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 class WorkerBoot(Middleware):
     """Run what a worker process needs before its first message and after its last.
 
@@ -163,10 +170,7 @@ class WorkerBoot(Middleware):
                 hook()
         except Exception as error:
             raise BootRefused(str(error)) from error
-        # What is loaded now lives as long as the process: no collection needs to visit it again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        spare_the_collector()
         logger().info(Event.PROCESS_STARTED, pid=os.getpid(), threads=worker.worker_threads)
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
