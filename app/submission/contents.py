@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -48,8 +49,11 @@ def store(session: Session, app_id: UUID, sheets: Sequence[Sheet]) -> None:
     ]
     rows = orjson.dumps([_row(one) for one in sheets]).decode()
     session.execute(_MESSAGES, {"app": app_id, "rows": rows})
-    for one, attached in zip(sheets, files, strict=True):
-        _attach(session, app_id, one.message_id, attached)
+    bound = [
+        _bound(app_id, one.message_id, attached)
+        for one, attached in zip(sheets, files, strict=True)
+    ]
+    _keep(session, [binds for each in bound for binds in each])
 
 
 def _row(sheet: Sheet) -> dict[str, Any]:
@@ -108,12 +112,16 @@ def _attached(file: File, size: int) -> AttachedFile:
     )
 
 
-# The same bytes of the same type are stored once in an app. To touch the row keeps it from being
-# deleted as one nobody needs (app/submission/expiry) before the message that needs it is committed.
+# The same bytes of the same type are stored once in an app. What is stored already is touched, or it
+# could be deleted as a file nobody needs (app/submission/expiry) before the message that needs it is
+# committed; a young one is not, or every message with the same logo would wait for the one before.
+_TOUCH_FILE = """
+UPDATE attachments SET created_at = now()
+WHERE app_id = %(app)s AND content_hash = %(hash)s AND created_at < now() - interval '12 hours'"""
 _STORE_FILE = """
 INSERT INTO attachments (id, app_id, content_hash, content_type, size_bytes, content)
 VALUES (%(id)s, %(app)s, %(hash)s, %(type)s, %(size)s, %(content)s)
-ON CONFLICT (app_id, content_hash) DO UPDATE SET created_at = now()"""
+ON CONFLICT (app_id, content_hash) DO NOTHING"""
 _ATTACH = """
 INSERT INTO message_attachments
     (message_id, position, app_id, attachment_id, filename, content_id, is_inline)
@@ -121,13 +129,21 @@ SELECT %(message)s, %(position)s, app_id, id, %(filename)s, %(content_id)s, %(in
 FROM attachments WHERE app_id = %(app)s AND content_hash = %(hash)s"""
 
 
-def _attach(session: Session, app_id: UUID, message_id: UUID, files: Sequence[Decoded]) -> None:
-    for position, (file, raw) in enumerate(files):
-        digest = hashlib.sha256(file.content_type.encode() + b"\0" + raw).digest()
-        binds = {
+def _keep(session: Session, files: Sequence[dict[str, Any]]) -> None:
+    """Store files once each, in the order of their key: two transactions never wait crosswise."""
+    for binds in sorted(files, key=itemgetter("hash")):
+        session.execute(_TOUCH_FILE, binds)
+        session.execute(_STORE_FILE, binds)
+    for binds in files:
+        session.execute(_ATTACH, binds)
+
+
+def _bound(app_id: UUID, message_id: UUID, files: Sequence[Decoded]) -> list[dict[str, Any]]:
+    return [
+        {
             "id": new_id(),
             "app": app_id,
-            "hash": digest,
+            "hash": hashlib.sha256(file.content_type.encode() + b"\0" + raw).digest(),
             "type": file.content_type,
             "size": file.size_bytes,
             "content": raw,
@@ -137,5 +153,5 @@ def _attach(session: Session, app_id: UUID, message_id: UUID, files: Sequence[De
             "content_id": file.content_id,
             "inline": file.is_inline,
         }
-        session.execute(_STORE_FILE, binds)
-        session.execute(_ATTACH, binds)
+        for position, (file, raw) in enumerate(files)
+    ]

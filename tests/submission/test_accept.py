@@ -133,6 +133,38 @@ def test_files_are_stored_once_by_content(session, submit) -> None:
     ]
 
 
+def test_a_file_that_is_stored_already_is_touched_when_it_is_old(session, submit) -> None:
+    file = {"filename": "a.pdf", "content": "JVBERg==", "content_type": "application/pdf"}
+    row = "SELECT xmin::text, created_at > now() - interval '1 hour' FROM attachments"
+    submit(attachments=[file])
+    young = session.execute(row).fetchall()
+    submit(attachments=[file])
+    assert session.execute(row).fetchall() == young
+    session.execute("UPDATE attachments SET created_at = now() - interval '2 days'")
+    submit(attachments=[file])
+    ((_, is_young),) = session.execute(row).fetchall()
+    assert is_young
+
+
+def test_messages_with_the_same_files_never_wait_crosswise(session, submit) -> None:
+    files = [
+        {"filename": f"{n}.txt", "content": text, "content_type": "text/plain"}
+        for n, text in enumerate(("YQ==", "Yg==", "Yw=="))
+    ]
+    submit(attachments=files)
+    submit(attachments=files[::-1])
+    hashes = session.execute(
+        "SELECT f.message_id, f.position, f.filename, a.content FROM message_attachments f "
+        "JOIN attachments a ON a.id = f.attachment_id ORDER BY 1, 2"
+    ).fetchall()
+    assert [row[2:] for row in hashes] == [
+        ("0.txt", b"a"), ("1.txt", b"b"), ("2.txt", b"c"),
+        ("2.txt", b"c"), ("1.txt", b"b"), ("0.txt", b"a"),
+    ]  # fmt: skip
+    stored = session.execute("SELECT content_hash FROM attachments ORDER BY ctid").fetchall()
+    assert stored == sorted(stored)
+
+
 def test_features_stand_on_the_message(session, submit) -> None:
     submit(
         headers={"X-Order": "7"},
