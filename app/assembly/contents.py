@@ -72,17 +72,21 @@ def versions_for(session: Session, app_id: UUID, submitted: Sequence[Words]) -> 
     ]
     hashes = [content.hash for content in contents]
     known = _known(session, app_id, hashes)
-    if missing := {h: c for h, c in zip(hashes, contents, strict=True) if h not in known}:
-        # All are judged before one is stored; in the order of their key, or two could wait crosswise.
-        for new in [_one_off(app_id, missing[digest]) for digest in sorted(missing)]:
-            store(session, new)
-        known |= _known(session, app_id, list(missing))  # ours, or what somebody stored meanwhile
+    missing = {h: c for h, c in zip(hashes, contents, strict=True) if h not in known}
+    # All are judged before one is stored; in the order of their key, or two could wait crosswise.
+    for new in [_one_off(app_id, missing[digest]) for digest in sorted(missing)]:
+        if store(session, new):
+            known[new.content.hash] = new.id
+    # Somebody else may have stored the same meanwhile.
+    known |= _known(session, app_id, [digest for digest in missing if digest not in known])
     if any(digest not in known for digest in hashes):
         raise NotFound("The content was deleted while it was stored.", fix="Try again.")
     return [known[digest] for digest in hashes]
 
 
 def _known(session: Session, app_id: UUID, hashes: Sequence[bytes]) -> dict[bytes, UUID]:
+    if not hashes:
+        return {}
     found = session.execute(_FIND, {"app": app_id, "hashes": sorted(set(hashes))}).fetchall()
     return {bytes(digest): version_id for digest, version_id in found}
 
