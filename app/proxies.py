@@ -40,6 +40,17 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
 
+def neighbourhood(address: str) -> str:
+    """Return what tells one party from others: an IPv4 address, or the /64 of an IPv6 one.
+
+    Whoever has one address of a /64 has all of them; a limit by address would never bind them.
+    """
+    known = ipaddress.ip_address(address)
+    if known.version == 4 or known.ipv4_mapped:
+        return address
+    return str(ipaddress.ip_network((known, 64), strict=False))
+
+
 def _address(entry: str) -> str | None:
     """Return the address in one entry of X-Forwarded-For, its port taken off; None when it is none."""
     entry = entry.strip()

@@ -81,7 +81,7 @@ def login(call: Call, body: LoginBody) -> TicketView:
     attempt = Attempt(
         email=body.email,
         password=body.password.get_secret_value(),
-        origin=call.author.origin or "",
+        origin=call.caller.limit_key,  # "anybody", by where they are
     )
     take = _limiter(call.settings.redis_url).take_request
     pepper = call.settings.address_pepper.get_secret_value()

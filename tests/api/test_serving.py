@@ -151,6 +151,9 @@ def test_whoever_guesses_the_operators_secret_is_not_heard_for_a_while(client, b
     assert told[: guesses.PER_MINUTE] == [401] * guesses.PER_MINUTE
     assert told[-1] == 429
     assert ask(OPERATOR, "192.0.2.7") == 429
+    of_one_party = [ask("guess", f"2001:db8::{n:x}") for n in range(guesses.PER_MINUTE + 10)]
+    assert of_one_party[-1] == 429
+    assert ask(OPERATOR, "2001:db8:0:1::1") == 200
     assert ask(OPERATOR, "192.0.2.8") == 200
     key = bearer() | {"X-Forwarded-For": "192.0.2.7"}
     assert client.get("/v1/companies", headers=key).status_code == 200
