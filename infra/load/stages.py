@@ -48,7 +48,6 @@ def measure(stand: Stand) -> Measured:
     ):
         worker, channel = runtime.session(), connection.channel()
         spare_the_collector()
-
         _costs(session, worker, channel, tenant.planned(session, _app(session, sink), _WARM_LEADS))
         mailing = tenant.planned(session, _app(session, sink), stand.sizes.stage_leads)
         costs = _costs(session, worker, channel, mailing)

@@ -62,9 +62,14 @@ class _Run:
         load = self._load
         path = load.paths[number % len(load.paths)]
         method = "POST" if load.body else "GET"
-        connection.request(method, path, load.body or None, load.headers)
-        answer = connection.getresponse()
-        said = answer.read()
+        try:
+            connection.request(method, path, load.body or None, load.headers)
+            answer = connection.getresponse()
+            said = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.bad.append(f"{type(error).__name__}: {error}")
+            connection.close()  # the next request opens another
+            return
         if answer.status >= HTTPStatus.BAD_REQUEST:
             self.bad.append(f"{answer.status} {said[:200]!r}")
 
