@@ -10,9 +10,12 @@ from typing import Any
 from urllib.parse import unquote
 
 # Whatever stands around an @ without white space; quoted local parts may hold spaces (RFC 5322,
-# 3.4.1). The first character and the domain stay: enough to see whose server is meant.
+# 3.4.1). The first character and the domain stay: enough to see whose server is meant. A match begins
+# where a word begins and gives nothing back: a text of any length is read once.
 _ADDRESS = re.compile(
-    r"""(?: "(?P<quoted>[^"\s@])[^"@]*" | (?P<first>[^\s"'<>()\[\]{},;:=@]) [^\s"'<>()\[\]{},;:=@]* )
+    r"""(?: "(?P<quoted>[^"\s@])[^"@]*+"
+          | (?<![^\s"'<>()\[\]{},;:=@\\]) (?P<first>[^\s"'<>()\[\]{},;:=@\\])
+            [^\s"'<>()\[\]{},;:=@\\]*+ )
         @ (?P<domain>[^\s"'<>()\[\]{},;:=@\\]+)""",
     re.VERBOSE,
 )
@@ -29,8 +32,9 @@ def _masked(found: re.Match[str]) -> str:
 
 ERASED = "erased"
 
-# A character that would make the address another, longer one. A JSON escape (\\n) is no part of it.
-_BEFORE = r"(?:(?<=\\[bfnrt])|(?<![\w.%+-]))"
+# A character that would make the address another, longer one. An escape of JSON (\\n) or of a URL (%3A)
+# is no part of it.
+_BEFORE = r"(?:(?<=\\[bfnrt])|(?<=%[0-9a-f][0-9a-f])|(?<![\w.%+-]))"
 _AFTER = r"(?![\w-]|\.\w)"
 
 
@@ -43,9 +47,13 @@ def mention(address: str) -> str:
     return f"{_BEFORE}{re.escape(local)}(?:@|%40){re.escape(domain)}{_AFTER}"
 
 
+_JSON_ESCAPE = re.compile(r"\\[bfnrt]")
+
+
 def addresses(text: str) -> set[str]:
-    """Return what may be addresses in a text or its URLs, in lower case; not all are real ones."""
-    return {found[0].lower() for each in {text, unquote(text)} for found in _ADDRESS.finditer(each)}
+    """Return what may be addresses in a text, its JSON or its URLs; lower case, not all real."""
+    read = {text, unquote(text), _JSON_ESCAPE.sub(" ", text)}
+    return {found[0].lower() for each in read for found in _ADDRESS.finditer(each)}
 
 
 def without_person(value: Any, pattern: re.Pattern[str]) -> Any:

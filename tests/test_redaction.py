@@ -27,6 +27,7 @@ def test_no_address_is_left_in_a_text(local: str, before: str):
         ('"ann smith"@x.io is gone', "a***@x.io is gone"),
         ("?who=ann@x.io&b=1", "?who=a***@x.io&b=1"),
         ("10 @ 5", "10 @ 5"),
+        ("to ann@x.io\\nbob@y.io", "to a***@x.io\\n***@y.io"),
     ],
 )
 def test_an_address_is_masked(text: str, expected: str):
@@ -39,6 +40,8 @@ FOUND = [
     "to=ann@x.io.",
     '"\\nann@x.io"',
     "who=ann%40x.io&",
+    "mailto%3aann%40x.io",
+    "?cc=bob%40y.io%2Cann%40x.io",
     "ann@x.io, b",
 ]
 OTHERS = ["joann@x.io", "jo.ann@x.io", "a+ann@x.io", "ann@x.io.example", "ann@x.ion", "ann@x-io"]
@@ -65,6 +68,17 @@ def test_a_person_is_cut_out_of_json():
 def test_addresses_in_urls_are_found():
     found = addresses("https://x.example/?a=ann%40x.io and <Bob@y.io>")
     assert {"ann@x.io", "bob@y.io"} <= found
+
+
+def test_an_address_behind_a_json_escape_is_found():
+    assert "ann@x.io" in addresses(r"failed:\nann@x.io")
+
+
+def test_a_long_text_is_read_once():
+    text = (
+        "a" * 300_000 + " <ann@x.io>"
+    )  # read again from each letter, this would take half an hour
+    assert without_addresses(text) == text.replace("ann", "a***")
 
 
 def test_lines_of_libraries_are_masked_with_their_tracebacks():
