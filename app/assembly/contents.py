@@ -48,9 +48,11 @@ class NewVersion:
 # Subject, HTML and text as somebody submitted them.
 Words = tuple[str, str | None, str | None]
 
+# Held until the message that needs it is there: retention blanks what nothing young refers to.
 _FIND = """
 SELECT content_hash, id FROM template_versions
-WHERE app_id = %(app)s AND content_hash = ANY(%(hashes)s) AND template_id IS NULL"""
+WHERE app_id = %(app)s AND content_hash = ANY(%(hashes)s) AND template_id IS NULL
+ORDER BY content_hash FOR KEY SHARE"""
 
 
 def version_for(

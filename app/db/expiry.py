@@ -57,9 +57,15 @@ class Expiry:
             f"SELECT t.{self.key} FROM {self.table} t WHERE {self.where} "  # noqa: S608 - as above
             f"ORDER BY t.{self.key} LIMIT %(limit)s FOR UPDATE OF t SKIP LOCKED"
         )
+        # What refers to a row may have come while it was waited for; nothing can now that it is held.
+        still = (
+            f"SELECT t.{self.key} FROM {self.table} t "  # noqa: S608 - as above
+            f"WHERE t.{self.key} = ANY(%(keys)s) AND {self.where}"
+        )
         binds = _edge(app_id, until) | {"limit": limit}
         with session.transaction():
-            keys = [row[0] for row in session.execute(chosen, binds).fetchall()]
+            found = [row[0] for row in session.execute(chosen, binds).fetchall()]
+            keys = [row[0] for row in session.execute(still, binds | {"keys": found}).fetchall()]
             if not keys:
                 return 0
             span = {"keys": keys, "low": min(keys), "high": max(keys)}
