@@ -33,8 +33,8 @@ def _book(app_id: UUID, kind: str) -> Book:
     return Book(app_id=app_id, campaign_id=None, batch_id=None, kind=kind)
 
 
-# A batch becomes mails within a day, or never: the mails of a message this old have older ids than
-# the edge, and all that is left of those waits. Index emails_app.
+# Mails are made with their message, or later from its batch, whose mails are found by it whenever that
+# was (index emails_batch). The day is for ids that stand on the two sides of the edge. Index emails_app.
 MESSAGES = Expiry(
     table="messages",
     key="id",
@@ -43,7 +43,9 @@ MESSAGES = Expiry(
   AND NOT EXISTS (SELECT FROM emails e WHERE e.app_id = %(app)s AND e.id < %(before)s
                   AND e.message_id = t.id)
   AND NOT EXISTS (SELECT FROM batches b
-                  WHERE b.message_id = t.id AND b.status IN ('accepted', 'expanding'))""",
+                  WHERE b.message_id = t.id
+                    AND (b.status IN ('accepted', 'expanding')
+                         OR EXISTS (SELECT FROM emails e WHERE e.batch_id = b.id)))""",
     delete="DELETE FROM messages WHERE id = ANY(%(keys)s) RETURNING app_id, recipients",
     then=_count_planned,
 )
