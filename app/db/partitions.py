@@ -15,6 +15,7 @@ from app.ids import lower_bound
 
 PARTITIONED = ("emails", "email_events", "audit_logs")
 MONTHS_AHEAD = 3
+SETTLED_DAYS = 7  # PostgreSQL refuses to detach a month that is over for less
 
 _PARTITION_NAME = re.compile(rf"({'|'.join(PARTITIONED)})_(\d{{4}})_(\d{{2}})")
 

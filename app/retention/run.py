@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from psycopg.errors import QueryCanceled
+
 from app.audit import AuditEntry, Author, record
 from app.clock import monotonic_s
 from app.db import partitions
@@ -61,7 +63,7 @@ class _Plan:
     def edge(self, month: Month) -> dt.datetime:
         """Return the time before which months of this table leave."""
         days = self.longest.audit if month.parent == "audit_logs" else self.longest.emails
-        return cutoff(self.now, days)
+        return cutoff(self.now, max(days, partitions.SETTLED_DAYS))
 
     def is_over(self, month: Month) -> bool:
         """Tell whether every row of a month is past its time. A timeline goes after its mails."""
@@ -73,9 +75,12 @@ class _Plan:
         if month.parent != "email_events":
             return False
         return any(
-            other.parent == "emails" and other.starts == month.starts and not other.is_detached
-            for other in self.months
+            other.parent == "emails" and other.starts == month.starts for other in self.months
         )
+
+    def may_go_back(self) -> bool:
+        """Tell whether a month of mails is out of its table and not dropped: it may hold some that wait."""
+        return any(month.parent == "emails" and month.is_detached for month in self.months)
 
     def due(self) -> Iterator[Due]:
         """Yield what goes row by row."""
@@ -187,10 +192,18 @@ def _thinned(
 def _rows(session: Session, now: dt.datetime, order: Order, ends_s: float) -> list[Line]:
     names = {row[0]: row[1] for row in session.execute(_NAMES).fetchall()}
     totals: dict[UUID | None, dict[str, int]] = defaultdict(dict)
-    lines = []
+    lines: list[Line] = []
+    plan = _plan(session, now)
+    if plan.may_go_back():  # what its mails need would look like nobody's
+        return lines
     with limited(session, _LONGEST_BATCH):
-        for each in _plan(session, now).due():
-            if deleted := each.delete(session, lambda: monotonic_s() >= ends_s):
+        for each in plan.due():
+            try:
+                deleted = each.delete(session, lambda: monotonic_s() >= ends_s)
+            except QueryCanceled:  # the others have their turn
+                lines.append(_too_slow(each, names))
+                continue
+            if deleted:
                 totals[each.app_id][each.expiry.table] = deleted
                 lines.append(_deleted(each, deleted, names))
     for app_id, tables in totals.items():
@@ -245,6 +258,11 @@ def _deleted(each: Due, deleted: int, names: Mapping[UUID, str]) -> Line:
         action="deleted",
         why=f"kept for {each.days} days, until {each.until:%F}",
     )
+
+
+def _too_slow(each: Due, names: Mapping[UUID, str]) -> Line:
+    why = f"a batch took longer than {_LONGEST_BATCH.seconds} s; the next run tries again"
+    return dataclasses.replace(_deleted(each, 0, names), action="broken off", why=why)
 
 
 def _archived(gone: Departure, order: Order) -> AuditEntry:

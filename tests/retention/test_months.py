@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import orjson
 import psycopg
 import pytest
 
 from app.db import partitions
+from app.ids import new_ids
 from app.lifecycle import ledger
-from app.retention import files
+from app.retention import files, run
 from tests import factories
-from tests.retention.conftest import NOW, House
+from tests.retention.conftest import NOW, OLD, House
 
 ROOT = Path(__file__).parents[2]
 MONTH = "emails_2025_03"
@@ -105,6 +107,29 @@ def test_a_month_whose_mail_was_let_go_again_at_the_last_moment_goes_back(
     assert MONTH in {line.partition for line in house.run()}
     assert house.count("emails", f"id = '{email_id}'") == 1
     assert not next(m for m in partitions.months(house.session) if m.name == MONTH).is_detached
+
+
+def test_what_its_mails_need_waits_for_a_month_that_may_go_back(house: House, database: str):
+    app = house.app()
+    sheet = factories.make_message(house.session, app, id=UUID(new_ids(1, OLD)[0]), created_at=OLD)
+    house.mail(app, message_id=sheet)
+    (month,) = [m for m in partitions.months(house.session) if m.name == MONTH]
+    partitions.detach(house.session, month)
+    with psycopg.connect(database) as owner:
+        owner.execute(f"UPDATE {MONTH} SET status = 'scheduled', due_at = now()")
+    with psycopg.connect(database) as reader:
+        reader.execute(f"SELECT count(*) FROM {MONTH}")
+        fates = {line.partition: line.action for line in house.run()}
+    assert fates == {MONTH: "busy"}
+    assert house.count("messages", f"id = '{sheet}'") == 1
+    assert house.has_table("email_events_2025_03")
+
+
+def test_a_month_just_over_stays_also_where_mail_is_kept_for_a_day(house: House):
+    house.app(emails=1)
+    lines = run.look(house.session, dt.datetime(2025, 9, 3, tzinfo=dt.UTC))
+    (august,) = [line for line in lines if line.partition == "emails_2025_08"]
+    assert (august.action, august.why) == ("keep", "it leaves on 2025-09-08")
 
 
 def test_a_month_that_is_not_over_cannot_be_taken_out(house: House):

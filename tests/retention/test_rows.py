@@ -118,6 +118,18 @@ def test_batches_go_after_their_messages_and_stay_counted(house: House):
     assert ledger.of_app(house.session, app).sent == 1
 
 
+def test_a_message_stays_while_a_batch_that_was_expanded_late_has_mails(house: House):
+    house.app()
+    app = house.app(emails=48)
+    sheet, batch_id = message(house, app, JULY), UUID(new_ids(1, JULY)[0])
+    row = {"id": batch_id, "app_id": app, "message_id": sheet, "status": "expanded"}
+    factories.insert(house.session, "batches", row | {"accepted": 1, "expanded": 1})
+    late = JULY + dt.timedelta(days=3)
+    house.mail(app, late, message_id=sheet, batch_id=batch_id, status="scheduled")
+    house.run()
+    assert house.count("messages", f"id = '{sheet}'") == 1
+
+
 def test_content_goes_before_its_mail(house: House):
     app = house.app(content=7)
     email_id, young = house.mail(app, RECENT), house.mail(app, NOW)
@@ -200,6 +212,19 @@ def test_rows_that_somebody_holds_are_passed_over(house: House, database: str):
         holder.execute("SELECT FROM emails WHERE id = %s FOR UPDATE", (held,))
         house.run()
     assert house.session.execute("SELECT id FROM emails").fetchall() == [(held,)]
+
+
+def test_a_table_that_takes_too_long_keeps_nothing_else(
+    house: House, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run, "_LONGEST_BATCH", dt.timedelta(seconds=2))
+    house.app()
+    inbound(house, None, "ignored")
+    with psycopg.connect(database) as holder:
+        holder.execute("LOCK TABLE soft_bounces")
+        lines = {line.table: line.action for line in house.run()}
+    assert lines["soft_bounces"] == "broken off"
+    assert house.count("inbound_messages") == 0
 
 
 def test_a_batch_is_small(house: House, monkeypatch: pytest.MonkeyPatch):
