@@ -96,10 +96,12 @@ def _hold_against(
     session: Session, payload: SendPayload, after: Aftermath, moved: set[UUID]
 ) -> None:
     """Count refusals against the sender, and slow the domains that block its mail."""
-    refused = sum(mail.email_id in moved for mail in after.bounced)
-    blamed = len(after.blamed & moved)
-    deltas = [delta_of(payload, "refused", refused), delta_of(payload, "blocked", blamed)]
-    events.count(session, (delta for delta in deltas if delta.n))
+    counts = {
+        "refused": sum(mail.email_id in moved for mail in after.bounced),
+        "rejected": sum(one.mail.email_id in moved for one in after.blocked),
+        "blocked": len(after.blamed & moved),
+    }
+    events.count(session, (delta_of(payload, kind, n) for kind, n in counts.items() if n))
     replies = {
         one.mail.domain: f"{one.result.code} {one.result.text}"
         for one in after.blocked

@@ -17,7 +17,8 @@ DAY, WEEK = "24 h", "7 days"
 WINDOWS = {DAY: dt.timedelta(hours=24), WEEK: dt.timedelta(days=7)}
 
 _BAD = ("bounced", "complained", "refused", "blocked")
-_KINDS = ("sent", *_BAD, "simulated_sent", "simulated_bounced", "simulated_complained")
+_SIMULATED = ("simulated_sent", "simulated_bounced", "simulated_complained")
+_KINDS = ("sent", "rejected", *_BAD, *_SIMULATED)
 _RECENT = dt.timedelta(hours=2)  # of the clock's absence, after which a sender may go unjudged
 
 # Apps with something new against them, and those that stand where they should not stay.
@@ -129,13 +130,18 @@ def _binds(app_id: UUID, now: dt.datetime) -> dict[str, object]:
 
 
 def _conduct(kinds: Mapping[str, int]) -> Conduct:
-    """Return the conduct these counts stand for. A refusal on the line is a bounce, too."""
+    """Return the conduct these counts stand for.
+
+    A recipient refused on the line is a bounce, too. A mail rejected there for any other reason was
+    never sent: left out, a sender whose mail is blocked everywhere would have nothing against it.
+    """
     kinds = {kind: int(n) for kind, n in kinds.items()}
     refused = kinds.get("refused", 0)
+    answered = refused + kinds.get("rejected", 0)
     bounced = kinds.get("bounced", 0) - kinds.get("simulated_bounced", 0)
     complained = kinds.get("complained", 0) - kinds.get("simulated_complained", 0)
     return Conduct(
-        sent=max(0, kinds.get("sent", 0) - kinds.get("simulated_sent", 0) + refused),
+        sent=max(0, kinds.get("sent", 0) - kinds.get("simulated_sent", 0)) + answered,
         bounced=max(0, bounced + refused),
         complained=max(0, complained),
         blocked=max(0, kinds.get("blocked", 0)),

@@ -73,6 +73,14 @@ def test_conduct_is_counted_for_each_account_and_for_the_app(session, app_id, ac
     assert found[other][conduct.DAY] == Conduct()
 
 
+def test_mail_rejected_on_the_line_was_answered_and_can_slow_a_sender(session, app_id, account_id):
+    counted(session, app_id, account_id, rejected=200, blocked=150)
+    found = conduct.of_app(session, app_id, utc_now())
+    assert found[account_id][conduct.DAY] == Conduct(sent=200, blocked=150)
+    judge(session, app_id)
+    assert levels(session, app_id)["app"] == ("slowed", "blocks.slow-25")
+
+
 def test_simulated_mail_never_counts(session, app_id, account_id):
     counted(
         session,

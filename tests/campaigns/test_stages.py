@@ -176,6 +176,15 @@ def test_bad_first_mails_brake_the_campaign_and_nothing_is_lost(house, staged):
     assert ledger.of_campaign(house.session, staged.id).waiting == 17
 
 
+def test_first_mails_that_are_all_blocked_brake_the_campaign(house, staged):
+    house.session.execute(
+        "UPDATE emails SET status = 'failed', due_at = NULL WHERE due_at < 'infinity'"
+    )
+    counted(house, staged, failed=3, rejected=3, blocked=3)
+    assert look(house, staged) is Phase.BRAKED
+    assert stage_of(house, staged).reason.startswith("100.00% of the first mails blocked (3 of 3)")
+
+
 @pytest.mark.parametrize("move", [campaigns.resume, brakes.go_on])
 def test_a_person_overrules_a_brake(house, staged, move):
     sent(house, staged, bounced=3)

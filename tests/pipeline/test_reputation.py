@@ -61,7 +61,7 @@ def test_refusals_count_against_the_sender_and_policies_slow_the_domain(
     until(lambda: {row[0] for row in rows(session)} == {"sent", "failed"}, LONG_S)
     until(lambda: session.execute("SELECT FROM domain_pacing").fetchall(), LONG_S)
     found = conduct.of_app(session, sender.app_id, utc_now())[sender.fields["account_id"]]
-    assert found[conduct.DAY] == conduct.Conduct(sent=3, bounced=2)
+    assert found[conduct.DAY] == conduct.Conduct(sent=4, bounced=2)
     assert session.execute("SELECT domain FROM domain_pacing").fetchall() == [("b.example",)]
     assert session.execute("SELECT count(*) FROM suppression_list").fetchone() == (2,)
 
