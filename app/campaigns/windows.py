@@ -14,10 +14,14 @@ SELECT e.id, c.window_days, c.window_start, c.window_end,
 FROM emails e JOIN campaigns c ON c.id = e.campaign_id LEFT JOIN leads l ON l.id = e.lead_id
 WHERE e.id = ANY(%(ids)s) AND e.id BETWEEN %(low)s AND %(high)s"""
 
-# Of a campaign: what is due now and has a window.
+# Of a campaign: what is due now and has a window, in the order of the index emails_campaign. A million
+# that were unparked at once are looked at in pieces.
 _WINDOWED = """
 SELECT id FROM emails
-WHERE campaign_id = %s AND due_at IS NOT NULL AND due_at < 'infinity' AND window_closes_at IS NOT NULL"""
+WHERE campaign_id = %(campaign)s AND id > %(after)s
+  AND due_at <= now() AND window_closes_at IS NOT NULL
+ORDER BY id LIMIT %(limit)s"""
+_PIECE = 10_000
 
 Move = tuple[UUID, dt.datetime, dt.datetime | None, str]
 
@@ -37,6 +41,8 @@ def reopen(session: Session, email_ids: Sequence[UUID], now: dt.datetime) -> lis
 
 def respect(session: Session, campaign_id: UUID, now: dt.datetime) -> None:
     """Move unparked mails, due now, to their next window: tomorrow's must not go tonight."""
-    ids = [row[0] for row in session.execute(_WINDOWED, (campaign_id,)).fetchall()]
-    moves = reopen(session, ids, now)
-    transitions.reschedule(session, [move for move in moves if move[1] > now])
+    binds = {"campaign": campaign_id, "after": UUID(int=0), "limit": _PIECE}
+    while ids := [row[0] for row in session.execute(_WINDOWED, binds).fetchall()]:
+        moves = reopen(session, ids, now)
+        transitions.reschedule(session, [move for move in moves if move[1] > now])
+        binds["after"] = ids[-1]
