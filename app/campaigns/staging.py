@@ -2,7 +2,7 @@
 
 planned -> first -> watched -> open, or braked from first or watched. A brake needs a smallest number
 of events and a share both above what slows a sender and above twice what the app's other mail meets
-with: a list that is as good as the app's always is never brakes.
+with: a list that is as good as the app's always is never brakes. Too little other mail tells nothing.
 """
 
 import datetime as dt
@@ -98,7 +98,7 @@ def _against(sight: Sight, limits: Thresholds) -> str | None:
         found = sight.conduct
         if found.count(measure) < least or found.rate(measure) < at:
             continue
-        usual = sight.baseline().rate(measure)
+        usual = _usual(sight.baseline(), measure, limits)
         if found.rate(measure) >= _WORSE * usual:
             return (
                 f"{found.rate(measure):.2%} of the first mails {measure} "
@@ -106,6 +106,11 @@ def _against(sight: Sight, limits: Thresholds) -> str | None:
                 f"the limit is {max(at, _WORSE * usual):.2%} (rule stage.{measure}, version {VERSION})"
             )
     return None
+
+
+def _usual(others: Conduct, measure: Measure, limits: Thresholds) -> float:
+    """Return what the app's mail meets with: 0 when a single test mail could decide it."""
+    return others.rate(measure) if others.sent >= limits.least_mails else 0.0
 
 
 def _figures(found: Conduct) -> str:

@@ -69,6 +69,12 @@ def test_a_first_stage_is_never_larger_than_the_campaign(people, percent, least)
             seen(conduct=Conduct(sent=100, bounced=8), baseline=Conduct(sent=900, bounced=36)),
             Phase.BRAKED,
         ),
+        # A few test mails to nobody excuse no list.
+        (
+            stage(Phase.WATCHED, HOUR),
+            seen(conduct=Conduct(sent=100, bounced=40), baseline=Conduct(sent=99, bounced=50)),
+            Phase.BRAKED,
+        ),
     ],
 )
 def test_the_first_mails_decide(now_stage, sight, phase):
