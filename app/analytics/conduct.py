@@ -16,6 +16,9 @@ from app.policy.reputation import Conduct
 DAY, WEEK = "24 h", "7 days"
 WINDOWS = {DAY: dt.timedelta(hours=24), WEEK: dt.timedelta(days=7)}
 
+# Of a sender whose last mail went before both windows.
+SILENT: Mapping[str, Conduct] = {DAY: Conduct(), WEEK: Conduct()}
+
 _BAD = ("bounced", "complained", "refused", "blocked")
 _SIMULATED = ("simulated_sent", "simulated_bounced", "simulated_complained")
 _KINDS = ("sent", "rejected", *_BAD, *_SIMULATED)

@@ -153,6 +153,7 @@ def judge_app(session: Session, app_id: UUID, limits: Thresholds, now: dt.dateti
         if one(session, f"{_LOCK} SKIP LOCKED", (app_id,)) is None:
             return []
         known = {sender.sender_id: sender for sender in senders(session, app_id)}
+        silent = dict.fromkeys(known, conduct.SILENT)
         cases = [
             _Case(
                 app_id=app_id,
@@ -162,7 +163,9 @@ def judge_app(session: Session, app_id: UUID, limits: Thresholds, now: dt.dateti
                 limits=limits,
                 now=now,
             )
-            for sender_id, windows in sorted(conduct.of_app(session, app_id, now).items())
+            for sender_id, windows in sorted(
+                (silent | conduct.of_app(session, app_id, now)).items()
+            )
         ]
         changes = [_judged(session, case) for case in cases]
     return [change for change in changes if change is not None]

@@ -113,6 +113,24 @@ def test_who_is_slowed_is_judged_again_without_news(session, app_id, account_id)
     assert conduct.to_judge(session, utc_now() + 30 * HOUR) == [app_id]
 
 
+def test_who_is_slowed_and_falls_silent_is_free_when_its_mails_are_forgotten(
+    session, app_id, account_id
+):
+    counted(session, app_id, account_id, sent=1_000, bounced=50)
+    judge(session, app_id)
+    later = utc_now() + dt.timedelta(days=8)
+    assert {change.sender_id for change in judge(session, app_id, later)} == {app_id, account_id}
+    assert levels(session, app_id) == {"app": ("good", None), "anna@example.org": ("good", None)}
+    assert conduct.to_judge(session, later) == []
+
+
+def test_who_is_held_and_falls_silent_stays_held(session, app_id, account_id):
+    counted(session, app_id, account_id, sent=1_000, complained=4)
+    judge(session, app_id)
+    assert judge(session, app_id, utc_now() + dt.timedelta(days=8)) == []
+    assert levels(session, app_id)["anna@example.org"] == ("held", "complaints.hold")
+
+
 def test_a_hold_is_audited_once_with_its_figures(session, app_id, account_id):
     counted(session, app_id, account_id, sent=1_000, complained=4)
     changes = judge(session, app_id)
