@@ -81,7 +81,9 @@ class Services:
         self._databases += 1
         name = f"scenario_{self._databases}"
         with psycopg.connect(self._maintenance_url, autocommit=True) as maintenance:
-            maintenance.execute(f'CREATE DATABASE {name} TEMPLATE "{self._template}"')
+            maintenance.execute(
+                f'CREATE DATABASE {name} TEMPLATE "{self._template}" STRATEGY file_copy'
+            )
         return stack.beside(self._maintenance_url, name)
 
     def kill(self, service: Service) -> None:
