@@ -121,6 +121,11 @@ class Fleet:
     def log(self) -> str:
         return self._log.read_text()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether workers have booted, with a database and a RabbitMQ that were there."""
+        return "process.started" in self.log
+
 
 @pytest.fixture
 def fleet(configured: Settings, tmp_path: Path) -> Iterator[Fleet]:

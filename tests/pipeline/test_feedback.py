@@ -81,6 +81,7 @@ def test_a_burst_of_bounces_survives_a_troubled_postgresql(
     coded = verp.coded_domain(DOMAIN, listening.tracking_keys.get_secret_value())
     mails = many(session, make_sender(), BURST)
     fleet.start_stages("inbound", "maintenance")
+    until(lambda: fleet.is_ready, 60)  # it refuses to boot in trouble: a supervisor starts it again
     with troubled(session, database_url, database), ThreadPoolExecutor(8) as peers:
         list(peers.map(partial(bounce, server, coded), mails.items()))
     all_are_worked_off(session, listening.rabbitmq_url, until)
@@ -98,6 +99,7 @@ def test_a_burst_of_a_providers_events_survives_a_troubled_postgresql(
     hook = hooks.create(session, box, new, Author(name="test"))
     web = create_app(configured)
     fleet.start_stages("inbound", "maintenance")
+    until(lambda: fleet.is_ready, 60)  # it refuses to boot in trouble: a supervisor starts it again
     with troubled(session, database_url, database), ThreadPoolExecutor(8) as peers:
         list(peers.map(partial(tell, web, hook.token), [mails[n::8] for n in range(8)]))
     all_are_worked_off(session, configured.rabbitmq_url, until)
