@@ -21,6 +21,8 @@ _LISTENERS = {
 }
 _READY_LIMIT_S = 60
 _FAILED = "failed"
+# The tests start hundreds of processes: each would compile every module again.
+_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
 
 
 class StepFailed(MailqueueError):
@@ -63,7 +65,7 @@ def demo(words: list[str]) -> int:
 def test(words: list[str]) -> int:
     """Run pytest against services of its own; all words go to pytest, its exit code comes back."""
     with _throwaway("test") as (stack, supervisor), services(stack, supervisor) as found:
-        env = _throwaway_environment(stack, found)
+        env = _throwaway_environment(stack, found) | _BYTECODE
         code = supervisor.complete(fleet.one_shot(("pytest", *with_workers(words)), env))
         say(f"pytest ended with exit code {code}")
         return _keep_logs_of_failure(stack, code)
@@ -105,11 +107,15 @@ def only_services(words: list[str]) -> int:
 
 
 def with_workers(words: list[str]) -> list[str]:
-    """Return pytest's arguments with two workers, unless they say otherwise or need one."""
+    """Return pytest's arguments with two workers, unless they say otherwise or need one.
+
+    Each worker gets a half in one piece, so that what a module's tests share is made once; who is
+    through takes from the other's end.
+    """
     decided = ("-n", "--numprocesses", "--dist", "--pdb", "--trace", "-s", "--collect-only", "--co")
     if any(word.startswith(decided) for word in words):
         return words
-    return ["-n", "2", *words]
+    return ["-n", "2", "--dist", "worksteal", *words]
 
 
 @contextlib.contextmanager

@@ -48,7 +48,8 @@ def test_the_mail_fleet_has_as_many_processes_as_the_settings_say() -> None:
 @pytest.mark.parametrize("words", [["-n0"], ["--numprocesses=4"], ["--pdb"], ["-s", "tests/x"]])
 def test_pytest_gets_two_workers_unless_told_otherwise(words: list[str]) -> None:
     assert commands.with_workers(words) == words
-    assert commands.with_workers(["-k", "ledger"]) == ["-n", "2", "-k", "ledger"]
+    two = ["-n", "2", "--dist", "worksteal"]
+    assert commands.with_workers(["-k", "ledger"]) == [*two, "-k", "ledger"]
 
 
 def test_an_unknown_command_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
