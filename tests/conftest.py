@@ -131,12 +131,21 @@ def configured(
 ) -> Iterator[Settings]:
     """The process's own settings(), for tests that run actors in this process."""
     own = {"DATABASE_URL": database, "RABBITMQ_URL": rabbitmq_url, "REDIS_URL": redis_url}
+    with own_settings(monkeypatch, own, tmp_path) as chosen:
+        yield chosen
+
+
+@contextlib.contextmanager
+def own_settings(
+    patch: pytest.MonkeyPatch, own: dict[str, str], folder: Path
+) -> Iterator[Settings]:
+    """Make settings() read `own` and the test secrets; state and archive go into `folder`."""
     folders = {
-        "MAILQUEUE_STATE_DIR": str(tmp_path),
-        "MAILQUEUE_ARCHIVE_DIR": str(tmp_path / "archive"),
+        "MAILQUEUE_STATE_DIR": str(folder),
+        "MAILQUEUE_ARCHIVE_DIR": str(folder / "archive"),
     }
-    _set(monkeypatch, own | folders)
-    monkeypatch.setitem(Settings.model_config, "env_file", None)  # a developer's own .env
+    _set(patch, own | folders)
+    patch.setitem(Settings.model_config, "env_file", None)  # a developer's own .env
     config.settings.cache_clear()
     yield config.settings()
     config.settings.cache_clear()

@@ -1,6 +1,7 @@
 """The API as it runs: `mailqueue web`, workers, a clock, an inbox; spoken to by curl and by crowds."""
 
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import os
@@ -11,17 +12,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+import redis
 
-from app.config import Settings
+from app.db import session as db
 from app.db.session import Session
 from app.inbox import Inbox
 from infra.local.ports import free_port
-from tests.conftest import SECRETS
+from tests import stack
+from tests.conftest import SECRETS, own_settings
 from tests.pipeline.conftest import ROOT, Fleet
 
 OPERATOR = SECRETS["MAILQUEUE_ADMIN_SECRET"]
@@ -90,32 +95,63 @@ class Web:
             return False
 
 
-@pytest.fixture
-def web(configured: Settings, tmp_path: Path) -> Iterator[Web]:
-    del configured
-    running = Web(tmp_path / "web.log")
-    running.start()
-    yield running
-    running.kill()
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """What runs, and its database. Each test has an app and an inbox of its own in it."""
+
+    web: Web
+    session: Session
 
 
-@pytest.fixture
-def clock(configured: Settings, tmp_path: Path) -> Iterator[None]:
-    del configured
-    with (tmp_path / "clock.log").open("ab") as log:
+@pytest.fixture(scope="module")
+def house(
+    database_url: str,
+    maintenance: psycopg.Connection,
+    template_database: str,
+    redis_number: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[House]:
+    """`mailqueue web`, workers and a clock, which the tests of this module share."""
+    folder = tmp_path_factory.mktemp("house")
+    vhost = stack.vhost(stack.required("RABBITMQ_URL"), stack.required("RABBITMQ_MANAGEMENT_URL"))
+    with (
+        stack.cloned(database_url, maintenance, template_database) as url,
+        vhost as rabbitmq_url,
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.closing(redis.Redis.from_url(redis_number)) as limits,
+        contextlib.closing(db.connect(url)) as session,
+    ):
+        limits.flushdb()
+        own = {"DATABASE_URL": url, "RABBITMQ_URL": rabbitmq_url, "REDIS_URL": redis_number}
+        with own_settings(patch, own, folder), running(folder) as web:
+            yield House(web=web, session=session)
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Web]:
+    """Start everything at once; what is left of it is killed."""
+    web, fleet = Web(folder / "web.log"), Fleet(folder / "fleet.log")
+    with (folder / "clock.log").open("ab") as log:
         command = [sys.executable, "-m", "app", "clock"]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-        yield
-        process.kill()
-        process.wait()
+        clock = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    try:
+        fleet.start()
+        web.start()
+        yield web
+    finally:
+        web.kill()
+        fleet.kill()
+        clock.kill()
+        clock.wait()
 
 
-def new_app(web: Web, inbox: Inbox) -> str:
-    """Make an app with a server that is the inbox; return its key."""
-    key = str(curl(NEW_APP, web, OPERATOR)["api_key"])
+def new_app(web: Web, inbox: Inbox, name: str = "Test App") -> tuple[str, str]:
+    """Make an app with a server that is the inbox; return its id and its key."""
+    made = curl(NEW_APP.replace("Test App", name), web, OPERATOR)
+    key = str(made["api_key"])
     server = {"name": "inbox", "host": "127.0.0.1", "port": inbox.smtp_port, "security": "none"}
     post(web, key, "/v1/smtp-configs", server).raise_for_status()
-    return key
+    return str(made["id"]), key
 
 
 def curl(command: str, web: Web, key: str) -> Any:
@@ -137,12 +173,11 @@ def post(web: Web, key: str, path: str, body: object, **headers: str) -> httpx.R
 Until = Callable[..., None]
 
 
-@pytest.mark.usefixtures("clock")
 def test_the_seeds_curl_commands_end_in_a_mail_in_the_inbox(
-    web: Web, inbox: Inbox, fleet: Fleet, until: Until
+    house: House, inbox: Inbox, until: Until
 ) -> None:
-    fleet.start()
-    key = new_app(web, inbox)
+    web = house.web
+    _, key = new_app(web, inbox)
     assert curl(NEW_QUEUE, web, key)["priority"] == 7
     email_id = curl(NEW_EMAIL, web, key)["id"]
     until(inbox.messages, within_s=120)
@@ -152,12 +187,11 @@ def test_the_seeds_curl_commands_end_in_a_mail_in_the_inbox(
     until(lambda: curl(status, web, key)["status"] == "sent", within_s=60)
 
 
-@pytest.mark.usefixtures("clock")
 def test_seed_004s_examples_end_in_a_mail_in_the_inbox(
-    web: Web, inbox: Inbox, fleet: Fleet, until: Until
+    house: House, inbox: Inbox, until: Until
 ) -> None:
-    fleet.start()
-    key = new_app(web, inbox)
+    web = house.web
+    _, key = new_app(web, inbox, "Seed 004")
     post(web, key, "/v1/emails", MAIL | {"scheduled_at": "2099-01-01T00:00:00Z"})
     order = {
         "recipients": ["user@example.com"],
@@ -190,10 +224,9 @@ def test_seed_004s_examples_end_in_a_mail_in_the_inbox(
         assert httpx.get(web.url + path, headers=headers, timeout=30).is_success, path
 
 
-def test_two_hundred_identical_posts_make_one_email(
-    web: Web, inbox: Inbox, session: Session
-) -> None:
-    key = new_app(web, inbox)
+def test_two_hundred_identical_posts_make_one_email(house: House, inbox: Inbox) -> None:
+    web, session = house.web, house.session
+    app_id, key = new_app(web, inbox, "Identical")
 
     def submit(_: int) -> tuple[int, str]:
         answer = post(web, key, "/v1/emails", MAIL, **{"Idempotency-Key": "the-same"})
@@ -204,21 +237,21 @@ def test_two_hundred_identical_posts_make_one_email(
     taken = {text for status, text in answers if status == 202}
     assert len(taken) == 1
     assert {status for status, _ in answers} <= {202, 409}
-    assert session.execute("SELECT count(*) FROM emails").fetchone() == (1,)
+    count = "SELECT count(*) FROM emails WHERE app_id = %s"
+    assert session.execute(count, (app_id,)).fetchone() == (1,)
 
 
-@pytest.mark.usefixtures("clock")
 def test_each_accepted_email_outlives_the_killed_web_process(
-    web: Web, inbox: Inbox, fleet: Fleet, session: Session, until: Until
+    house: House, inbox: Inbox, until: Until
 ) -> None:
-    fleet.start()
-    key = new_app(web, inbox)
+    web, session = house.web, house.session
+    app_id, key = new_app(web, inbox, "Killed")
     accepted: list[str] = []
     is_over = threading.Event()
     numbers = itertools.count()
 
     def submit() -> None:
-        while not is_over.is_set():
+        while not is_over.wait(0.05):
             to = [{"email": f"u{next(numbers)}@example.com"}]
             try:
                 answer = post(web, key, "/v1/emails", MAIL | {"to": to})
@@ -237,20 +270,20 @@ def test_each_accepted_email_outlives_the_killed_web_process(
     is_over.set()
     for client in clients:
         client.join()
-    kept = {str(row[0]) for row in session.execute("SELECT id FROM emails").fetchall()}
+    found = session.execute("SELECT id FROM emails WHERE app_id = %s", (app_id,)).fetchall()
+    kept = {str(row[0]) for row in found}
     assert set(accepted) <= kept
-    moving = "SELECT count(*) FROM emails WHERE status <> 'sent'"
-    until(lambda: session.execute(moving).fetchone() == (0,), within_s=180)
+    moving = "SELECT count(*) FROM emails WHERE app_id = %s AND status <> 'sent'"
+    until(lambda: session.execute(moving, (app_id,)).fetchone() == (0,), within_s=180)
     recipients = [mail.rcpt_to for mail in inbox.messages()]
     assert len(recipients) == len(set(recipients)) == len(kept)
 
 
-@pytest.mark.usefixtures("clock")
 def test_a_batch_of_ten_thousand_is_answered_at_once_and_expanded_soon(
-    web: Web, inbox: Inbox, fleet: Fleet, session: Session, until: Until
+    house: House, inbox: Inbox, until: Until
 ) -> None:
-    fleet.start()
-    key = new_app(web, inbox)
+    web, session = house.web, house.session
+    _, key = new_app(web, inbox, "Batch")
     order: dict[str, Any] = {name: part for name, part in MAIL.items() if name != "to"}
     order["scheduled_at"] = "2027-06-01T00:00:00Z"
     post(web, key, "/v1/emails/batch", order | {"emails": [{"to": "a@example.com"}]})
