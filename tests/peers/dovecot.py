@@ -43,6 +43,7 @@ ssl = required
 ssl_cert = <{folder}/certificate.pem
 ssl_key = <{folder}/certificate.pem
 auth_mechanisms = plain
+auth_failure_delay = 0
 mail_location = maildir:{folder}/mail/%u:UTF-8
 first_valid_uid = 1
 namespace inbox {{
@@ -71,6 +72,9 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 """
 
