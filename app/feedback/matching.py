@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.db.session import Session
+from app.feedback import mails
 from app.feedback.messages import Arrival
 from app.mail.answer import Answer, read_answer
 from app.mail.layout import sender_of
@@ -40,7 +41,7 @@ def match(
     coded = _coded(answer, coded_domain)
     named = [one.email_id for one in coded] + _ids(answer)
     own = named_by(read_thread(headers).message_id)
-    known = _known(session, owner.app_id, [*named, *([own] if own else [])])
+    known = mails.own(session, owner.app_id, [*named, *([own] if own else [])])
     found = next((one for one in named if one in known), None)
     if found is None or own in known:  # a step of a sequence names the steps before it
         return None
@@ -72,12 +73,3 @@ def _ids(answer: Answer) -> list[UUID]:
     """Return what may be ids of our mails, nearest first."""
     texts = [*answer.original_ids[:_MOST], f"{answer.envelope_id}@envelope"]
     return [found for text in texts if (found := named_by(text)) is not None]
-
-
-_KNOWN = "SELECT id FROM emails WHERE app_id = %(app)s AND id = ANY(%(ids)s)"
-
-
-def _known(session: Session, app_id: UUID, ids: list[UUID]) -> set[UUID]:
-    if not ids:
-        return set()
-    return {row[0] for row in session.execute(_KNOWN, {"app": app_id, "ids": ids}).fetchall()}

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
-from uuid import UUID
 
 from app.clock import monotonic_s
 from app.config import Settings
@@ -32,7 +31,6 @@ _LOOK_S = 120.0  # within the lease
 _LONGEST_PAUSE_S = 10.0
 _WINDOW = 5_000  # numbers asked for at once; most of them may be given to no mail
 _MOST_WINDOWS = 50
-_CONFIRM_S = 5.0
 
 
 class MailboxReader:
@@ -142,20 +140,13 @@ class MailboxReader:
                 return False
             reached = cursor.last_uid
             if stored:
-                self._publish(stored)
+                messages.announce(self._publisher, stored)
                 logger().info(
                     Event.MAILBOX_READ, account_id=str(turn.account_id), stored=len(stored)
                 )
             if self._stop.is_set() or monotonic_s() > ends_at_s:
                 return True
         return reached + _WINDOW < opening.folder.next_uid
-
-    def _publish(self, stored: list[UUID]) -> None:
-        """Publish the job; RabbitMQ away is no matter, what is committed is published again."""
-        try:
-            self._publisher.publish(messages.jobs(stored), _CONFIRM_S)
-        except DependencyUnavailable as error:
-            logger().warning(Event.DEPENDENCY_LOST, dependency="rabbitmq", error=str(error))
 
 
 def _new(turn: Turn, place: str, opening: Opening) -> Iterator[tuple[int | None, Cursor]]:
