@@ -21,7 +21,16 @@ from app.smtp.dial import Dial, Step
 T = TypeVar("T")
 
 _NUMBERS = range(1, 2**32)  # RFC 3501, 9: nz-number
-_FAULTS = (imaplib.IMAP4.error, OSError, ValueError, LookupError, TypeError)
+# What nonsense makes the library raise; it reads brackets within brackets by calling itself.
+_FAULTS = (
+    imaplib.IMAP4.error,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

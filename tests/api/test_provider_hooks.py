@@ -238,6 +238,7 @@ def test_postmark_knows_the_password_or_the_header(stand: Callable[[str, str], S
         {},
         {"Authorization": basic("another password")},
         {"Authorization": "Basic x"},
+        {"Authorization": "Basic ä"},
         {"Authorization": f"Bearer {PASSWORD}"},
         {"X_Mailqueue_Secret": ""},
     ],
@@ -291,6 +292,8 @@ def test_a_batch_changed_on_its_way_is_refused(stand: Callable[[str, str], Stand
     assert here.post(body, **later).status_code == 403
     assert here.post(body, **signed_by_sendgrid(body, OTHER_EC_KEY)).status_code == 403
     assert here.post(body).status_code == 403
+    odd = right | {"X_Twilio_Email_Event_Webhook_Signature": "ä"}
+    assert here.post(body, **odd).status_code == 403
     assert here.rows() == []
 
 
@@ -399,6 +402,7 @@ def test_what_amazon_did_not_sign_is_refused(
         right | {"SignatureVersion": "1"},
         right | {"SignatureVersion": "3"},
         right | {"Signature": "no base64"},
+        right | {"Signature": "ä"},
         right | {"Subject": "added"},
         right | {"SigningCertURL": old},
         signed_by_amazon(OTHER_RSA_KEY, Message=event),

@@ -124,3 +124,21 @@ def test_another_greeting_is_refused(make_scripted, said):
         answer(peer, "* CAPABILITY IMAP4rev1\n")
 
     assert "did not greet" in failure(make_scripted(other).port).what
+
+
+def test_brackets_within_brackets_are_a_mailbox_that_cannot_be_read(make_scripted):
+    def nest(peer: Peer) -> None:
+        greet(peer)
+        answer(peer, "* CAPABILITY IMAP4rev1\n")  # asked again before the login
+        answer(peer, "")
+        answer(peer, "* 1 EXISTS\n* OK [UIDVALIDITY 1]\n* OK [UIDNEXT 2]\n")
+        answer(peer, f"* 1 FETCH {'(' * 5_000}\n")
+
+    port = make_scripted(nest).port
+    opening = Opening(server_at(port, security=Security.STARTTLS), "INBOX", 60.0)
+    with contextlib.closing(opening):
+        steps = (opening.resolve, opening.connect, opening.greet, opening.login, opening.examine)
+        for step in steps:
+            step()
+        with pytest.raises(ServerUnusable, match="could not be read"):
+            opening.fetch(1, 1_000)

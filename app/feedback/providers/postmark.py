@@ -5,7 +5,6 @@ https://postmarkapp.com/developer/webhooks/webhooks-overview
 """
 
 import base64
-import binascii
 import hmac
 from collections.abc import Mapping
 from typing import Any
@@ -70,7 +69,7 @@ def _password(authorization: str) -> str:
         return ""
     try:
         return base64.b64decode(encoded.strip(), validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return ""
 
 

@@ -4,11 +4,10 @@ https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 """
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -60,7 +59,7 @@ def public_key(text_: str) -> EllipticCurvePublicKey:
     """Return the verification key as SendGrid shows it (base64 of DER); raises InputInvalid."""
     try:
         key = load_der_public_key(base64.b64decode(text_, validate=True))
-    except (binascii.Error, ValueError) as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise _no_key() from error
     if not isinstance(key, EllipticCurvePublicKey):
         raise _no_key()
@@ -73,7 +72,7 @@ def opened(headers: Mapping[str, str], body: bytes, secret: str) -> list[dict[st
         signature = base64.b64decode(headers.get(SIGNATURE, ""), validate=True)
         signed = headers.get(TIMESTAMP, "").encode() + body
         public_key(secret).verify(signature, signed, ECDSA(SHA256()))
-    except (binascii.Error, InvalidSignature) as error:
+    except (ValueError, InvalidSignature) as error:
         raise refused() from error
     found = loaded(body)
     return objects(found if isinstance(found, list) else [found])

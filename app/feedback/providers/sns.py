@@ -6,7 +6,6 @@ certificates. https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-
 """
 
 import base64
-import binascii
 import datetime as dt
 import re
 from dataclasses import dataclass
@@ -118,5 +117,5 @@ def _at_amazon(url: str) -> SplitResult:
 def _unpacked(signature: str) -> bytes:
     try:
         return base64.b64decode(signature, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise refused() from error
