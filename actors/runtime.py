@@ -20,6 +20,7 @@ from app.secretbox import SecretBox
 from app.sending.route import Surroundings
 from app.smtp.journal import Journal
 from app.smtp.pool import Pool
+from app.smtp.resolve import networks_in
 from tracking.tokens import TokenKeys
 
 
@@ -94,9 +95,7 @@ def surroundings() -> Surroundings:
     return Surroundings(
         secretbox=SecretBox.from_setting(now.sealing_keys.get_secret_value()),
         helo=now.helo_name,
-        allowed_networks=tuple(
-            network.strip() for network in now.smtp_allowed_networks.split(",") if network.strip()
-        ),
+        allowed_networks=networks_in(now.smtp_allowed_networks),
     )
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from app.api.call import Call
 from app.api.endpoint import Routes, Unit
 from app.api.forms import Given, View, secret_box
-from app.api.probing import FAILED, Probed, probed, words_for
+from app.api.probing import FAILED, Probed, probed, require_port, words_for
 from app.errors import InputInvalid
 from app.feedback import polls
 from app.feedback.polls import MailboxState
@@ -99,7 +99,7 @@ def set_mailbox(call: Call, account_id: UUID, body: MailboxBody) -> MailboxView:
 
     Another host or login needs the password again: it is not sent to where it was not.
     """
-    _require_port(call, body.port)
+    require_port(call, body.port, _PORTS)
     box = secret_box(call.settings)
     found = mailboxes.find(call.session, box, call.app_id, account_id)
     fields = body.model_dump() | {"security": Security(body.security)}
@@ -140,16 +140,6 @@ def test_mailbox(call: Call, account_id: UUID) -> Probed:
 
 def _get(call: Call, account_id: UUID) -> Mailbox:
     return mailboxes.get(call.session, secret_box(call.settings), call.app_id, account_id)
-
-
-def _require_port(call: Call, port: int) -> None:
-    """Refuse ports no mailbox has, unless the operator opened networks of their own."""
-    if port not in _PORTS and not call.settings.smtp_allowed_networks:
-        raise InputInvalid(
-            f"Port {port} is not one of IMAP.",
-            why=f"Mailboxes are asked on {', '.join(map(str, _PORTS))} only.",
-            field="/port",
-        )
 
 
 def _view(call: Call, mailbox: Mailbox) -> MailboxView:

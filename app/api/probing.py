@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from app.api.call import Call
 from app.api.forms import View
+from app.errors import InputInvalid
 from app.smtp.probe import ProbeStep
 
 FAILED: Mapping[str, str] = {
@@ -31,6 +32,16 @@ class Probed(View):
 
     ok: bool
     steps: list[ProbeStepView]
+
+
+def require_port(call: Call, port: int, usual: Sequence[int]) -> None:
+    """Refuse ports no such server has, unless the operator opened networks of their own."""
+    if port not in usual and not call.settings.smtp_allowed_networks:
+        raise InputInvalid(
+            f"Port {port} is not allowed here.",
+            why=f"Such servers are asked on {', '.join(map(str, usual))} only.",
+            field="/port",
+        )
 
 
 def probed(call: Call, steps: Sequence[ProbeStep], failed: Mapping[str, str]) -> Probed:

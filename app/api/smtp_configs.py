@@ -12,10 +12,11 @@ from app.api.call import Call
 from app.api.endpoint import Routes, Unit
 from app.api.forms import Given, View, secret_box
 from app.api.paging import Page, PageQuery, page
-from app.api.probing import FAILED, Probed, probed
+from app.api.probing import FAILED, Probed, probed, require_port
 from app.errors import InputInvalid
 from app.smtp.connection import Security, Server
 from app.smtp.probe import check
+from app.smtp.resolve import networks_in
 from app.tenancy import smtp_configs
 from app.tenancy.scopes import Scope
 from app.tenancy.smtp_configs import NewSmtpConfig, SmtpConfig
@@ -84,7 +85,7 @@ class ProbeBody(Given):
 @routes.post("/v1/smtp-configs", needs=Scope.SMTP_MANAGE, status=HTTPStatus.CREATED)
 def create_smtp_config(call: Call, body: SmtpConfigBody) -> SmtpConfigView:
     """Create a server; try it with its test."""
-    _require_port(call, body.port)
+    require_port(call, body.port, _PORTS)
     new = NewSmtpConfig(app_id=call.app_id, **body.model_dump())
     made = smtp_configs.create(call.session, secret_box(call.settings), new, call.author)
     return _view(made)
@@ -111,7 +112,7 @@ def change_smtp_config(call: Call, smtp_config_id: UUID, body: SmtpConfigChange)
     """Change a server. Another host needs the password again: it is not sent to where it was not."""
     said = body.said()
     found = _get(call, smtp_config_id)
-    _require_port(call, said.get("port", found.port))
+    require_port(call, said.get("port", found.port), _PORTS)
     moves = any(said.get(name, getattr(found, name)) != getattr(found, name) for name in _PLACE)
     if moves and found.password is not None and "password" not in said:
         raise InputInvalid(
@@ -156,18 +157,7 @@ def _view(config: SmtpConfig) -> SmtpConfigView:
     return SmtpConfigView(**facts, has_password=config.password is not None)
 
 
-def _require_port(call: Call, port: int) -> None:
-    """Refuse ports no mail server has, unless the operator opened networks of their own."""
-    if port not in _PORTS and not call.settings.smtp_allowed_networks:
-        raise InputInvalid(
-            f"Port {port} is not one of mail.",
-            why=f"Servers are asked on {', '.join(map(str, _PORTS))} only.",
-            field="/port",
-        )
-
-
 def _server(call: Call, config: SmtpConfig) -> Server:
-    networks = (text.strip() for text in call.settings.smtp_allowed_networks.split(","))
     return Server(
         host=config.host,
         port=config.port,
@@ -176,5 +166,5 @@ def _server(call: Call, config: SmtpConfig) -> Server:
         password=config.password,
         helo=call.settings.helo_name,
         connections=1,
-        allowed_networks=tuple(text for text in networks if text),
+        allowed_networks=networks_in(call.settings.smtp_allowed_networks),
     )

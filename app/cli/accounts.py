@@ -16,6 +16,7 @@ from app.db.session import Session
 from app.errors import InputInvalid
 from app.smtp.connection import Security, Server
 from app.smtp.probe import check
+from app.smtp.resolve import networks_in
 from app.tenancy import email_accounts, smtp_configs
 from app.tenancy.apps import App
 from app.tenancy.email_accounts import Account, Limits, NewAccount
@@ -150,7 +151,6 @@ def test(app_name: str | None, address: str) -> None:
 
 def _server(config: SmtpConfig) -> Server:
     now = settings()
-    networks = (text.strip() for text in now.smtp_allowed_networks.split(","))
     return Server(
         host=config.host,
         port=config.port,
@@ -159,7 +159,7 @@ def _server(config: SmtpConfig) -> Server:
         password=config.password,
         helo=now.helo_name,
         connections=1,
-        allowed_networks=tuple(text for text in networks if text),
+        allowed_networks=networks_in(now.smtp_allowed_networks),
     )
 
 

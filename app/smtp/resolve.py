@@ -30,6 +30,11 @@ _EMBEDDING = tuple(
 )
 
 
+def networks_in(setting: str) -> tuple[str, ...]:
+    """Return the networks a setting lists, separated by commas."""
+    return tuple(text.strip() for text in setting.split(",") if text.strip())
+
+
 def is_reachable(address: Address, allowed_networks: Sequence[str]) -> bool:
     """Return whether we may connect to `address`: public, or in one of the allowed networks."""
     if any(address in ipaddress.ip_network(network, strict=False) for network in allowed_networks):

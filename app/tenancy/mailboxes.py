@@ -14,6 +14,7 @@ from app.db.session import Session, one
 from app.errors import InputInvalid, NotFound
 from app.secretbox import Place, SecretBox
 from app.smtp.connection import Security, Server, Timeouts
+from app.smtp.resolve import networks_in
 from app.tenancy import checks
 
 _entry = functools.partial(entry_of, "mailbox")
@@ -53,14 +54,13 @@ class Mailbox:
 
     def server(self, allowed_networks: str) -> Server:
         """Return how to reach it; `allowed_networks` as in the setting for SMTP servers."""
-        networks = (text.strip() for text in allowed_networks.split(","))
         return Server(
             host=self.host,
             port=self.port,
             security=self.security,
             username=self.username,
             password=self.password,
-            allowed_networks=tuple(text for text in networks if text),
+            allowed_networks=networks_in(allowed_networks),
             timeouts=_TIMEOUTS,
         )
 

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from app.config import Settings
 from app.errors import InputInvalid
-from app.smtp.resolve import Address, resolve
+from app.smtp.resolve import Address, networks_in, resolve
 
 LONGEST = 2_000
 _USUAL_PORTS = {"https": 443, "http": 80}
@@ -28,8 +28,7 @@ class Reach:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Return what the settings allow."""
-        listed = settings.webhook_allowed_networks.split(",")
-        networks = tuple(network.strip() for network in listed if network.strip())
+        networks = networks_in(settings.webhook_allowed_networks)
         return cls(networks=networks, plain_http=settings.webhook_plain_http)
 
     def allows(self, address: Address) -> bool:
