@@ -310,6 +310,22 @@ def test_of_one_host_only_a_few_are_read_at_once(session, desk):
     assert elsewhere.account_id in taken
 
 
+def test_of_those_that_failed_only_a_few_are_tried_at_once(session, desk):
+    for number in range(polls.FAILING + 1):
+        account = make_account(session, desk.lead.app_id).id
+        put(desk.lead, replace(desk.mailbox, account_id=account, host=f"imap{number}.example.com"))
+    polls.begin(session)
+    failing = "failures = 1, failing_since = now(), failed_step = 'auth'"
+    session.execute(
+        f"UPDATE mailbox_states SET {failing} WHERE account_id <> %s", (desk.lead.account_id,)
+    )
+
+    turns = [desk.turn() for _ in range(polls.FAILING + 2)]
+    taken = [turn.account_id for turn in turns if turn is not None]
+    assert taken[0] == desk.lead.account_id
+    assert len(taken) == polls.FAILING + 1
+
+
 def test_what_was_fetched_and_could_not_be_committed_is_fetched_again(session, desk):
     desk.deliver(desk.answer())
     as_owner(session, "ALTER TABLE inbox_message_content ADD CONSTRAINT never CHECK (false)")
