@@ -12,6 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from hypothesis import HealthCheck
+from hypothesis import settings as property_tests
 
 from app import config
 from app.config import Settings
@@ -28,6 +30,12 @@ SECRETS = {
     "MAILQUEUE_JWT_KEYS": "jwt-key-for-the-tests-0123456789-abcdef",
     "MAILQUEUE_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
 }
+
+# A loaded machine is slow at any moment: only what a test asserts may fail it.
+property_tests.register_profile(
+    "loaded machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+property_tests.load_profile("loaded machine")
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ FULL = full()
 
 
 @given(ANY, ANY)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_value_can_add_a_header(value, name):
     message = parsed(written(FULL, {"a": value}, to_name=name))
 
@@ -95,7 +95,7 @@ def test_a_message_with_its_own_header_for_the_provider_keeps_it():
 
 
 @given(ANY)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_sender_name_can_add_a_header(name):
     assert parsed(written(full(from_name=name), {"a": "x"})).keys() == EVERY_HEADER
 
@@ -310,7 +310,7 @@ SLOT = st.sampled_from((".", "..x", "\r\n .", "\r\n.\r\n", "\n", "\r", "\0", "x"
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_called_a_wire_form_is_one_whatever_its_slots_hold(data):
     source = "Hi {{ a }}{{ b }}\n{{ a }}.{{ b }}\n"
     version = compiled(html=f"<p>{source}</p>", text=source, subject="{{ a }}: {{ b }}")

@@ -66,7 +66,7 @@ def cleaned(text):
 
 @given(TEMPLATES, VARIABLES, st.lists(VALUES, max_size=3))
 @example("{{ a }}", {"a": "..\r\n.", "b": "", "c": ""}, [])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_text_part_reads_as_jinja2_renders_it(source, variables, items):
     variables |= {"items": items}
     source = cleaned(source)
@@ -76,7 +76,7 @@ def test_the_text_part_reads_as_jinja2_renders_it(source, variables, items):
 
 
 @given(TEMPLATES, VARIABLES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_html_part_reads_the_same_with_values_escaped(source, variables):
     variables |= {"items": ["<", "é"]}
     source = f"|{cleaned(source)}|"
@@ -87,7 +87,7 @@ def test_the_html_part_reads_the_same_with_values_escaped(source, variables):
 
 
 @given(VARIABLES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_values_in_html_stay_text(variables):
     raw = written(compiled(html="<p>{{ a }}{% if b %}{{ b }}{% endif %}</p>", text="t"), variables)
 
@@ -108,7 +108,7 @@ def test_segments_and_a_whole_passage_give_the_same_bytes_decoded(value):
 
 
 @given(VALUES, VALUES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_subject_reads_as_one_line(first, second):
     raw = written(compiled(text="t", subject="A {{ a }} é {{ b }}"), {"a": first, "b": second})
     found = parsed(raw)["Subject"]

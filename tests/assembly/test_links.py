@@ -71,7 +71,7 @@ PIECES = st.lists(
 
 
 @given(PIECES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_is_accepted_compiles_and_is_written(html):
     try:
         version = compiled(html, track_clicks=True, track_opens=True, unsubscribe=True)

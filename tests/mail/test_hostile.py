@@ -6,7 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail.answer import read_answer
@@ -87,7 +87,6 @@ def test_any_bytes_are_read(raw):
     assert read_answer(raw).verdicts
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(LINES), st.binary(max_size=60)), max_size=60))
 def test_any_lines_of_bounces_are_read(lines):
     assert read_answer(b"\n".join(lines)).verdicts

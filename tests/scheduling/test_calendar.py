@@ -182,7 +182,7 @@ moments = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(window=windows, name=st.sampled_from(ZONES), at=moments)
 @example(window=office("02:30", "02:15"), name="Europe/Berlin", at=utc("2026-03-29T00:59"))
 def test_the_slot_is_the_first_moment_inside_the_window(window, name, at):

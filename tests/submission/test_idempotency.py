@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.clock import utc_now
@@ -162,7 +162,6 @@ def test_an_unusable_key_is_refused(header: str) -> None:
         key_of("key:1", header)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=6), json_values, max_size=5), st.randoms())
 def test_order_and_white_space_do_not_change_the_hash(value, random) -> None:
     shuffled = list(value.items())
@@ -172,7 +171,6 @@ def test_order_and_white_space_do_not_change_the_hash(value, random) -> None:
     assert request_hash("post", "/x", pretty) == plain
 
 
-@settings(deadline=None)
 @given(json_values, json_values)
 def test_other_values_have_another_hash(one, other) -> None:
     hashes = [request_hash("POST", "/x", orjson.dumps(value)) for value in (one, other)]
@@ -184,7 +182,6 @@ def _same(one: object, other: object) -> bool:
     return spelt[0] == spelt[1]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_any_bytes_have_a_hash(one: bytes, other: bytes) -> None:
     assert request_hash("POST", "/x", one) == request_hash("POST", "/x", bytes(one))
