@@ -28,7 +28,7 @@ from app.tenancy import mailboxes
 CONNECTIONS = 8
 MOST_BYTES = 5_000_000  # of one mail: enough to read it; the whole of it stays where it is
 _LOOK_S = 120.0  # within the lease
-_LONGEST_PAUSE_S = 10.0
+_PAUSE_S, _LOST_PAUSE_S = 1.0, 5.0
 _WINDOW = 5_000  # numbers asked for at once; most of them may be given to no mail
 _MOST_WINDOWS = 50
 
@@ -64,25 +64,28 @@ class MailboxReader:
 
     def _watch_over(self) -> None:
         """Give out turns until the process ends; PostgreSQL away is waited out."""
-        pause_s = 1.0
-        while not self._stop.wait(pause_s):
+        while not self._stop.is_set():
             try:
                 with contextlib.closing(connect(self._now.database_url)) as session:
-                    pause_s = 1.0
-                    while not self._stop.wait(pause_s):
+                    while not self._stop.is_set():
                         self._give_out(session)
+                        self._stop.wait(_PAUSE_S)
             except (*CONNECTION_LOST, DependencyUnavailable) as error:
                 logger().warning(Event.DEPENDENCY_LOST, dependency="postgresql", error=str(error))
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            except Exception:  # noqa: BLE001 - the outermost loop: without it nothing is read again
+                logger().exception(Event.MAILBOX_FAILED)
+            self._stop.wait(_LOST_PAUSE_S)
 
     def _give_out(self, session: Session) -> None:
         polls.begin(session)
         while self._free.acquire(blocking=False):
-            turn = polls.take(session)
-            if turn is None:
-                self._free.release()
-                return
-            self._threads.submit(self._serve, turn)
+            with contextlib.ExitStack() as unused:
+                unused.callback(self._free.release)
+                turn = polls.take(session)
+                if turn is None:
+                    return
+                self._threads.submit(self._serve, turn)
+                unused.pop_all()
 
     def _serve(self, turn: Turn) -> None:
         try:

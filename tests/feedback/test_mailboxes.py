@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from actors.inbound import work_off
 from app.config import Settings
 from app.feedback import polls
 from app.feedback.polls import Turn
-from app.inbound.mailboxes import MOST_BYTES, MailboxReader
+from app.inbound.mailboxes import CONNECTIONS, MOST_BYTES, MailboxReader
 from app.mail.verp import AddressUse
 from app.queueing.payloads import InboundPayload
 from app.smtp.connection import Security
@@ -336,6 +337,49 @@ def test_what_was_fetched_and_could_not_be_committed_is_fetched_again(session, d
 
     assert len(desk.read()) == 1
     assert desk.state().failures == 0
+
+
+@pytest.fixture
+def failing(session) -> Iterator[None]:
+    """PostgreSQL refuses to give out turns; the sequence counts how often."""
+    as_owner(session, "CREATE SEQUENCE refused")
+    as_owner(
+        session,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+        " $$ BEGIN PERFORM nextval('refused'); RAISE EXCEPTION 'never'; END $$",
+    )
+    refuse = "CREATE TRIGGER refuse BEFORE UPDATE ON mailbox_states EXECUTE FUNCTION refuse()"
+    as_owner(session, refuse)
+    as_owner(session, "GRANT SELECT ON refused TO mailqueue_worker")
+    yield
+    as_owner(session, "DROP FUNCTION refuse CASCADE")
+    as_owner(session, "DROP SEQUENCE refused")
+
+
+def mend(session) -> None:
+    as_owner(session, "DROP TRIGGER refuse ON mailbox_states")
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_turn_that_was_not_given_out_takes_no_connection(session, desk):
+    desk.deliver(desk.answer())
+    for _ in range(CONNECTIONS):
+        with pytest.raises(psycopg.errors.RaiseException):
+            desk.reader._give_out(session)
+    mend(session)
+    desk.reader._give_out(session)
+    desk.reader._threads.shutdown()
+
+    assert count(session) == 1
+
+
+@pytest.mark.usefixtures("failing")
+def test_what_nobody_expected_ends_no_reading(session, desk):
+    desk.deliver(desk.answer())
+    with desk.reader:
+        wait_for(lambda: session.execute("SELECT is_called FROM refused").fetchone()[0])
+        mend(session)
+        wait_for(lambda: count(session) == 1)
 
 
 MANY, KILLS = 40, 4
