@@ -27,6 +27,7 @@ _FAULTS = (
     OSError,
     ValueError,
     LookupError,
+    ArithmeticError,
     TypeError,
     AttributeError,
     RecursionError,

@@ -28,8 +28,12 @@ class Wire(imaplib.IMAP4):
         super().__init__(host)
 
     def allow(self, octets: int) -> None:
-        """Set how much the server may send from now on, beside the usual words."""
+        """Set how much the server may send from now on, beside the usual words.
+
+        What it said without being asked is forgotten: the library would keep all of it.
+        """
         self._allowed = octets + _USUAL_ANSWER
+        self.untagged_responses.clear()
 
     @property
     def is_drained(self) -> bool:

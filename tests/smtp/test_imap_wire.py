@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import time
+import tracemalloc
 
 import pytest
 
@@ -126,19 +127,49 @@ def test_another_greeting_is_refused(make_scripted, said):
     assert "did not greet" in failure(make_scripted(other).port).what
 
 
-def test_brackets_within_brackets_are_a_mailbox_that_cannot_be_read(make_scripted):
-    def nest(peer: Peer) -> None:
-        greet(peer)
-        answer(peer, "* CAPABILITY IMAP4rev1\n")  # asked again before the login
-        answer(peer, "")
-        answer(peer, "* 1 EXISTS\n* OK [UIDVALIDITY 1]\n* OK [UIDNEXT 2]\n")
-        answer(peer, f"* 1 FETCH {'(' * 5_000}\n")
-
-    port = make_scripted(nest).port
+def opened(port: int) -> Opening:
+    """Open the folder of a server that was asked to let us in."""
     opening = Opening(server_at(port, security=Security.STARTTLS), "INBOX", 60.0)
-    with contextlib.closing(opening):
-        steps = (opening.resolve, opening.connect, opening.greet, opening.login, opening.examine)
-        for step in steps:
-            step()
-        with pytest.raises(ServerUnusable, match="could not be read"):
+    for step in (opening.resolve, opening.connect, opening.greet, opening.login, opening.examine):
+        step()
+    return opening
+
+
+def let_in(peer: Peer) -> None:
+    greet(peer)
+    answer(peer, "* CAPABILITY IMAP4rev1\n")  # asked again before the login
+    answer(peer, "")
+    answer(peer, "* 1 EXISTS\n* OK [UIDVALIDITY 1]\n* OK [UIDNEXT 2]\n")
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    ["(" * 5_000, '(UID 1 INTERNALDATE "01-Jan-2000 00:00:00 +99999999999999")', "(UID x)"],
+)
+def test_nonsense_is_a_mailbox_that_cannot_be_read(make_scripted, nonsense):
+    def babble(peer: Peer) -> None:
+        let_in(peer)
+        answer(peer, f"* 1 FETCH {nonsense}\n")
+
+    with (
+        contextlib.closing(opened(make_scripted(babble).port)) as opening,
+        pytest.raises(ServerUnusable, match="could not be read"),
+    ):
+        opening.fetch(1, 1_000)
+
+
+def test_what_nobody_asked_for_does_not_pile_up(make_scripted):
+    fetches, size = 20, 2_000_000
+
+    def chatter(peer: Peer) -> None:
+        let_in(peer)
+        for _ in range(fetches):
+            answer(peer, f"* CHATTER {'x' * 999_980}\n* CHATTER {'x' * 999_980}\n")
+
+    with contextlib.closing(opened(make_scripted(chatter).port)) as opening:
+        tracemalloc.start()
+        for _ in range(fetches):
             opening.fetch(1, 1_000)
+        kept = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+    assert kept < 3 * size
