@@ -83,8 +83,8 @@ def text_of(raw: bytes, charset: str = "") -> str:
 
 def _decoded(raw: bytes, charset: str) -> str:
     name = _codec(charset)
-    if name:
-        return raw.decode(name, "replace")
+    if name:  # UTF-7 can spell halves of characters, which no table takes
+        return raw.decode(name, "replace").encode("utf-8", "replace").decode("utf-8")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

@@ -37,7 +37,7 @@ def recipient_of(value: str) -> str | None:
         text = text[found.end() :]
     text = _UTF8.sub(lambda m: _character(m[1]), text)
     if "@" not in text and _XTEXT.search(text):
-        text = _XTEXT.sub(lambda m: chr(int(m[1], 16)), text)
+        text = _XTEXT.sub(lambda m: _character(m[1]), text)
     text = _ROUTE.sub("", text)
     found = _FIELD.search(text)
     return _trimmed(found[0]) if found else None

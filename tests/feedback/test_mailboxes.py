@@ -133,6 +133,13 @@ def test_a_delivery_report_suppresses(desk):
     assert lead.enrolment_status == "stopped"
 
 
+def test_half_a_character_stops_no_reading(desk):
+    desk.deliver(b"Return-Path: <=?utf-7?q?a+2AA-?=@example.com>\r\n" + desk.answer())
+
+    assert len(desk.read()) == 1
+    assert desk.lead.enrolment_status == "stopped"
+
+
 def test_a_machines_answer_stops_nothing(desk):
     desk.deliver(desk.answer("We got it.", Auto_Submitted="auto-replied"))
 

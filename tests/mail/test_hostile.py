@@ -82,6 +82,16 @@ def mangled(raw: bytes, chance: random.Random) -> bytes:
     return bytes(data)
 
 
+def test_what_no_table_takes_is_not_read():
+    answer = read_answer(
+        b"Subject: =?utf-7?q?+2AA-?= \0\nContent-Type: message/delivery-status\n\n\n"
+        b"Final-Recipient: rfc822; u+00+40b.example\nAction: failed\n"
+    )
+
+    assert answer.message.headers.first("subject") == "?"
+    assert [one.address for one in answer.verdicts] == ["u?@b.example"]
+
+
 @given(st.binary(max_size=3_000))
 def test_any_bytes_are_read(raw):
     assert read_answer(raw).verdicts
