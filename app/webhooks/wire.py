@@ -33,7 +33,7 @@ def post(url: str, headers: Mapping[str, str], body: bytes, reach: Reach) -> Rep
     code, said, error = 0, b"", None
     try:
         ask = _Ask(method="POST", headers=headers, body=body, most_bytes=KEPT_BYTES)
-        code, said = _exchanged(parsed(url), ask, reach)
+        code, said, _ = _exchanged(parsed(url), ask, reach)
     except MailqueueError as refusal:
         error = str(refusal)
     except (OSError, http.client.HTTPException) as failure:
@@ -50,15 +50,17 @@ def post(url: str, headers: Mapping[str, str], body: bytes, reach: Reach) -> Rep
 
 
 def get(url: str, reach: Reach) -> bytes:
-    """Return what stands at a URL, its first 64 kB; raises InputInvalid, DependencyUnavailable."""
+    """Return what stands at a URL, less than 64 kB; raises InputInvalid, DependencyUnavailable."""
     ask = _Ask(method="GET", headers={}, body=b"", most_bytes=_FETCHED_BYTES)
     found = parsed(url)
     try:
-        code, said = _exchanged(found, ask, reach)
+        code, said, is_whole = _exchanged(found, ask, reach)
     except (OSError, http.client.HTTPException) as failure:
         raise _unfetched(found, str(failure)) from failure
     if code != HTTPStatus.OK:
         raise _unfetched(found, f"It answered {code}")
+    if not is_whole:
+        raise _unfetched(found, "Its answer was cut off, or too long")
     return said
 
 
@@ -76,7 +78,8 @@ class _Ask:
     most_bytes: int
 
 
-def _exchanged(found: Destination, ask: _Ask, reach: Reach) -> tuple[int, bytes]:
+def _exchanged(found: Destination, ask: _Ask, reach: Reach) -> tuple[int, bytes, bool]:
+    """Return the status, what was said, and whether that was all of it."""
     address = address_of(found, reach)
     with socket.create_connection((str(address), found.port), timeout=CONNECT_S) as plain:
         sock = _wrapped(plain, found)
@@ -88,7 +91,8 @@ def _exchanged(found: Destination, ask: _Ask, reach: Reach) -> tuple[int, bytes]
             sent = {"Host": found.authority, "Connection": "close", **ask.headers}
             client.request(ask.method, found.target, body=ask.body or None, headers=sent)
             answer = client.getresponse()
-            return answer.status, answer.read(ask.most_bytes)
+            said = answer.read(ask.most_bytes)
+            return answer.status, said, not answer.length and len(said) < ask.most_bytes
 
 
 def _wrapped(plain: socket.socket, found: Destination) -> socket.socket:

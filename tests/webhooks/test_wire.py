@@ -93,9 +93,20 @@ def test_a_page_is_fetched_whole_or_not_at_all() -> None:
         wire.get("https://127.0.0.1/", PUBLIC)
 
 
+@pytest.mark.parametrize(("announced", "sent"), [(100, 5), (70_000, 70_000)])
+def test_a_page_that_is_cut_off_is_none(announced: int, sent: int) -> None:
+    page = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % announced + b"x" * sent
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_say, args=(server, page))
+        thread.start()
+        with pytest.raises(DependencyUnavailable, match="cut off"):
+            wire.get(f"http://127.0.0.1:{server.getsockname()[1]}/", REACH)
+        thread.join()
+
+
 def test_what_is_no_http_is_told_without_a_byte_no_table_takes() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=_alert, args=(server,))
+        thread = threading.Thread(target=_say, args=(server, _ALERT))
         thread.start()
         reply = wire.post(f"http://127.0.0.1:{server.getsockname()[1]}/", {}, b"{}", REACH)
         thread.join()
@@ -104,12 +115,15 @@ def test_what_is_no_http_is_told_without_a_byte_no_table_takes() -> None:
     assert "\0" not in (reply.error or "")
 
 
-def _alert(server: socket.socket) -> None:
-    """Answer as a TLS server does that was spoken to in plain text."""
+# What a TLS server answers that was spoken to in plain text.
+_ALERT = b"\x15\x03\x01\x00\x02\x02\x46\r\n"
+
+
+def _say(server: socket.socket, answer: bytes) -> None:
     peer, _ = server.accept()
     with peer:
         peer.recv(65_536)
-        peer.sendall(b"\x15\x03\x01\x00\x02\x02\x46\r\n")
+        peer.sendall(answer)
 
 
 def _drip(server: socket.socket, over: threading.Event) -> None:
