@@ -112,6 +112,8 @@ def configure(level: str, fmt: str) -> None:
         handler.addFilter(_OnlyWithoutAddresses())
     # A lost connection is ours to report, once; pika adds a traceback to each try.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    # It quotes whatever a server says that is not ASCII.
+    logging.getLogger("imapclient").setLevel(logging.CRITICAL)
     # aiosmtpd would log the lines of mails at debug.
     logging.getLogger("mail").setLevel(logging.WARNING)
 

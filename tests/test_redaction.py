@@ -2,6 +2,8 @@
 
 import logging
 import re
+import subprocess
+import sys
 
 import psycopg
 import pytest
@@ -79,6 +81,15 @@ def test_a_long_text_is_read_once():
         "a" * 300_000 + " <ann@x.io>"
     )  # read again from each letter, this would take half an hour
     assert without_addresses(text) == text.replace("ann", "a***")
+
+
+def test_what_a_mailboxs_server_says_is_not_logged():
+    script = (
+        "from app import log; from imapclient.util import to_unicode;"
+        "log.configure('debug', 'json'); to_unicode(b'a word \\xff of a mail')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stderr == b""
 
 
 def test_lines_of_libraries_are_masked_with_their_tracebacks():
