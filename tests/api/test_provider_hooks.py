@@ -282,6 +282,18 @@ def test_sendgrids_batch_is_stored_event_by_event(stand: Callable[[str, str], St
     assert sum(one[0] is None for one in found) == 1
 
 
+def test_half_a_character_costs_no_other_event(stand: Callable[[str, str], Stand]) -> None:
+    here = stand("sendgrid", verification_key(EC_KEY))
+    batch = [
+        sendgrid("deferred", here.mail, TO, reason="cut in two: \ud83d"),
+        sendgrid("spamreport", here.mail, TO),
+    ]
+    body = json.dumps(batch).encode()
+
+    assert here.post(body, **signed_by_sendgrid(body)).json == {"stored": 2}
+    assert {json.loads(one[2]).get("reason") for one in here.rows()} == {"cut in two: ?", None}
+
+
 def test_a_batch_changed_on_its_way_is_refused(stand: Callable[[str, str], Stand]) -> None:
     here = stand("sendgrid", verification_key(EC_KEY))
     body = json.dumps([sendgrid("spamreport", here.mail, TO)]).encode()
@@ -301,7 +313,7 @@ def test_a_signed_body_that_is_no_event_is_taken_and_nothing_stored(
     stand: Callable[[str, str], Stand],
 ) -> None:
     here = stand("sendgrid", verification_key(EC_KEY))
-    for body in (b"no json", b'["a", 1, null]', b"[" * 5_000):
+    for body in (b"no json", b"\xff", b"[NaN]", b'["a", 1, null]', b"[" * 5_000, b"[" * 500_000):
         assert here.post(body, **signed_by_sendgrid(body)).json == {"stored": 0}
 
 
