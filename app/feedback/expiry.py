@@ -5,13 +5,12 @@ from app.db.expiry import Expiry
 ANSWERS = Expiry(
     table="inbound_messages",
     key="id",
-    where="""t.app_id IS NOT DISTINCT FROM %(app)s AND t.id < %(before)s
-  AND t.status <> 'received'""",
+    where="t.id < %(before)s AND t.status <> 'received'",
     delete="DELETE FROM inbound_messages WHERE id = ANY(%(keys)s) RETURNING id",
 )
 SOFT_BOUNCES = Expiry(
     table="soft_bounces",
     key="email_id",
-    where="t.app_id = %(app)s AND t.at < %(until)s",
+    where="t.at < %(until)s",
     delete="DELETE FROM soft_bounces WHERE email_id = ANY(%(keys)s) RETURNING email_id",
 )

@@ -130,7 +130,7 @@ def _close(session: Session, gone: Sequence[TupleRow]) -> None:
 MAILS = Expiry(
     table="emails",
     key="id",
-    where=f"t.app_id = %(app)s AND t.id < %(before)s AND t.status NOT IN {_WAITING}",
+    where=f"t.id < %(before)s AND t.status NOT IN {_WAITING}",
     delete=f"""
 DELETE FROM emails WHERE id = ANY(%(keys)s) AND id BETWEEN %(low)s AND %(high)s
   AND status NOT IN {_WAITING}
@@ -160,8 +160,7 @@ def delete(session: Session, ids: Sequence[UUID]) -> int:
 COPIES = Expiry(
     table="inbox_message_content",
     key="ref_id",
-    where="""t.app_id IS NOT DISTINCT FROM %(app)s AND t.ref_id < %(before)s
-  AND t.created_at < %(until)s
+    where="""t.ref_id < %(before)s AND t.created_at < %(until)s
   AND NOT EXISTS (SELECT FROM inbound_messages m WHERE m.id = t.ref_id AND m.status = 'received')""",
     delete="DELETE FROM inbox_message_content WHERE ref_id = ANY(%(keys)s) RETURNING ref_id",
 )

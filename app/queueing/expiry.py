@@ -5,7 +5,6 @@ from app.db.expiry import Expiry
 LETTERS = Expiry(
     table="dead_letters",
     key="id",
-    where="""t.app_id IS NOT DISTINCT FROM %(app)s AND t.failed_at < %(until)s
-  AND t.status <> 'open' AND t.published_at IS NOT NULL""",
+    where="t.failed_at < %(until)s AND t.status <> 'open' AND t.published_at IS NOT NULL",
     delete="DELETE FROM dead_letters WHERE id = ANY(%(keys)s) RETURNING id",
 )

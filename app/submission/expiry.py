@@ -38,8 +38,7 @@ def _book(app_id: UUID, kind: str) -> Book:
 MESSAGES = Expiry(
     table="messages",
     key="id",
-    where="""t.app_id = %(app)s AND t.id < %(before)s
-  AND t.created_at < %(until)s::timestamptz - interval '1 day'
+    where="""t.id < %(before)s AND t.created_at < %(until)s::timestamptz - interval '1 day'
   AND NOT EXISTS (SELECT FROM emails e WHERE e.app_id = %(app)s AND e.id < %(before)s
                   AND e.message_id = t.id)
   AND NOT EXISTS (SELECT FROM batches b
@@ -52,8 +51,7 @@ MESSAGES = Expiry(
 BATCHES = Expiry(
     table="batches",
     key="id",
-    where="""t.app_id = %(app)s AND t.id < %(before)s AND t.message_id IS NULL
-  AND t.status IN ('expanded', 'failed')""",
+    where="""t.id < %(before)s AND t.message_id IS NULL AND t.status IN ('expanded', 'failed')""",
     delete="DELETE FROM batches WHERE id = ANY(%(keys)s) RETURNING id, app_id, accepted - expanded",
     then=_close_batches,
 )
@@ -61,7 +59,7 @@ BATCHES = Expiry(
 FILES = Expiry(
     table="attachments",
     key="id",
-    where="""t.app_id = %(app)s AND t.created_at < now() - interval '1 day'
+    where="""t.created_at < now() - interval '1 day'
   AND NOT EXISTS (SELECT FROM message_attachments m WHERE m.attachment_id = t.id)""",
     delete="DELETE FROM attachments WHERE id = ANY(%(keys)s) RETURNING id",
 )

@@ -38,6 +38,13 @@ template_versions = sa.Table(
         unique=True,
         postgresql_where=sa.text("template_id IS NULL"),
     ),
+    # One-off bodies that are not blank (app/assembly/expiry).
+    sa.Index(
+        "template_versions_whole",
+        "app_id",
+        "id",
+        postgresql_where=sa.text("template_id IS NULL AND octet_length(content_hash) > 16"),
+    ),
 )
 
 # `variables` holds every column of the import, as given; first_name and timezone are lifted out.

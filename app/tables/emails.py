@@ -33,6 +33,7 @@ messages = sa.Table(
     base.flag("is_simulated"),
     base.flag("unsubscribe"),
     base.text("idempotency_key", nullable=True),
+    sa.Index("messages_app_id_id", "app_id", "id"),
     sa.Index("messages_template_version_id", "template_version_id"),
 )
 

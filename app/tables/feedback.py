@@ -126,4 +126,5 @@ inbox_message_content = sa.Table(
     base.app_id(nullable=True),
     sa.Column("raw", pg.BYTEA, nullable=False),
     base.created_at(),
+    sa.Index("inbox_message_content_app_id", "app_id", "ref_id"),
 )

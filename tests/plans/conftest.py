@@ -67,8 +67,24 @@ INSERT INTO suppression_list (id, app_id, email_hash, reason, source)
 SELECT gen_random_uuid(), %(app)s, decode(lpad(to_hex(n * 7 + 10000000), 64, '0'), 'hex'),
   'hard_bounce', 'test'
 FROM generate_series(1, 50000) AS n"""
+# Old, and kept: bodies that are blank, messages, answers, copies. Ids of the first seconds of 1970.
+_BLANK = """
+INSERT INTO template_versions (id, app_id, subject, content_hash)
+SELECT (lpad(to_hex(n), 12, '0') || '70008000000000000000')::uuid, %(app)s, 'erased',
+  uuid_send(gen_random_uuid())
+FROM generate_series(1, 30000) AS n"""
+_MESSAGES = """
+INSERT INTO messages (id, app_id, template_version_id, created_at)
+SELECT id, app_id, id, '1970-01-01' FROM template_versions WHERE subject = 'erased'"""
+_ANSWERS = """
+INSERT INTO inbound_messages (id, app_id, kind, recipient, status)
+SELECT id, app_id, 'other', 'x', 'processed' FROM messages"""
+_COPIES = """
+INSERT INTO inbox_message_content (ref_id, app_id, raw, created_at)
+SELECT id, app_id, '', created_at FROM messages"""
 
-_FILL = (_MAILS, _EVENTS, _DELTAS, _LEADS, _ENROLMENTS, _SUPPRESSIONS)
+_OLD = (_BLANK, _MESSAGES, _ANSWERS, _COPIES)
+_FILL = (_MAILS, _EVENTS, _DELTAS, _LEADS, _ENROLMENTS, _SUPPRESSIONS, *_OLD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,17 +6,23 @@ from uuid import UUID
 import pytest
 
 from app.analytics import rollups
+from app.assembly.expiry import WORDS
 from app.assembly.recipients import waiting
 from app.campaigns import sequence
 from app.clock import utc_now
+from app.db.expiry import Expiry
 from app.db.session import Session
+from app.feedback.expiry import ANSWERS
 from app.ids import new_id, new_ids
 from app.lifecycle import attempts, chunks, events, lookup, transitions, unknowns
 from app.lifecycle.attempts import Outcome
 from app.lifecycle.chunks import Chunk
+from app.lifecycle.retired import COPIES
 from app.lifecycle.states import State
 from app.lifecycle.unknowns import Selection
 from app.scheduling import due
+from app.submission.expiry import MESSAGES
+from tests.factories import make_app
 from tests.plans.conftest import Plans, Town
 
 _SMALL = 100  # pages: a table this small may be read whole
@@ -171,3 +177,31 @@ def _sent(row: tuple[object, ...], event_id: str) -> Outcome:
         event_id=event_id,
         data={"code": 250},
     )
+
+
+def walked(plans: Plans, table: str) -> int:
+    """How many rows of a table were looked at, also those that did not fit."""
+    nodes = [node for node in plans.nodes() if node.get("Relation Name") == table]
+    assert nodes
+    return sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in nodes
+    )
+
+
+@pytest.mark.parametrize("expiry", [MESSAGES, ANSWERS, COPIES])
+def test_what_is_over_of_an_app_is_found_past_what_others_keep(
+    session: Session, plans: Plans, expiry: Expiry
+):
+    app_id = make_app(session).id
+    for owner in (app_id, None):
+        plans.found.clear()
+        assert expiry.take(session, owner, utc_now(), 1_000) == 0
+        assert walked(plans, expiry.table) == 0
+
+
+def test_words_that_are_over_are_found_past_the_blank_ones(
+    session: Session, plans: Plans, town: Town
+):
+    assert WORDS.take(session, town.app_id, utc_now(), 1_000) == 0
+    assert walked(plans, "template_versions") == 0
