@@ -124,6 +124,8 @@ def erase(session: Session, app_id: UUID, email: str, pepper: str, author: Autho
     digest, address = address_hash(email, pepper), email.strip().lower()
     submissions.require_expanded(session, app_id, address)
     suppressed = suppression.erase(session, app_id, digest)
+    # First, so that a pass that plans a mail to the lead has ended, and its mail is found.
+    people = leads.erase(session, app_id, digest)
     ids = mails.mails_of(session, app_id, digest)
     if mails.in_flight(session, ids):
         raise Conflict(
@@ -141,7 +143,7 @@ def erase(session: Session, app_id: UUID, email: str, pepper: str, author: Autho
         "dead_letters": len(dead),
         **deliveries.erase(session, ids),
         **mails.erase(session, ids, [*inbound, *mails.siblings(session, app_id, ids)]),
-        **leads.erase(session, app_id, digest),
+        **people,
         **suppressed,
     }
     dirty = {queues.LETTERS: queues.noted(dead)}

@@ -21,7 +21,7 @@ _SIBLINGS = """
 SELECT o.id FROM emails e JOIN emails o ON o.message_id = e.message_id AND o.id <> e.id
 WHERE e.id = %(id)s AND e.batch_id IS NULL
   AND o.app_id = %(app)s AND o.id BETWEEN %(low)s AND %(high)s"""
-_FLYING = "SELECT count(*) FROM emails WHERE id = ANY(%s) AND status = 'sending'"
+_HOLD = "SELECT status FROM emails WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 _BLANK = """
 UPDATE emails SET to_email = %(erased)s, to_name = NULL, variables = '{}',
   reason = CASE WHEN reason IS NOT NULL THEN split_part(reason, ':', 1) || ': erased' END
@@ -58,9 +58,12 @@ def siblings(session: Session, app_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
 
 
 def in_flight(session: Session, ids: Sequence[UUID]) -> int:
-    """Return how many of these mails a worker is sending now: their outcome is still to come."""
-    row = session.execute(_FLYING, (list(ids),)).fetchone()
-    return int(row[0]) if row else 0
+    """Return how many of these mails a worker is sending now: their outcome is still to come.
+
+    The others are held until the transaction ends: no worker takes them meanwhile.
+    """
+    rows = session.execute(_HOLD, (list(ids),)).fetchall()
+    return sum(row[0] == State.SENDING for row in rows)
 
 
 def erase(session: Session, ids: Sequence[UUID], others: Sequence[UUID]) -> dict[str, int]:
