@@ -14,6 +14,7 @@ from uuid import UUID
 
 import orjson
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
 
@@ -52,16 +53,18 @@ _local = threading.local()
 def connect(dsn: str, *, role: str | None = "mailqueue_worker") -> Session:
     """Open a session; `role` None keeps the login role (migrations, tests).
 
-    Statements are prepared at their second use; a hot loop runs few distinct ones. Raises
+    Statements are prepared at their second use; a hot loop runs few distinct ones. The `options`
+    of a DATABASE_URL are stronger than ours, except for time zone and role. Raises
     DependencyUnavailable, and ConfigurationInvalid when the roles are not there yet.
     """
-    options = f"-c timezone=UTC {_SERVER_SIDE}" + (f" -c role={role}" if role else "")
+    ours = "-c timezone=UTC" + (f" -c role={role}" if role else "")
     try:
+        theirs = conninfo_to_dict(dsn).get("options", "")
         return psycopg.connect(
             dsn,
             autocommit=True,
             prepare_threshold=1,
-            options=options,
+            options=f"{_SERVER_SIDE} {theirs} {ours}",
             application_name="mailqueue",
             **_CLIENT_SIDE,
         )

@@ -25,6 +25,13 @@ def test_every_session_lets_go_of_a_transaction_in_which_its_process_froze(sessi
     assert session.execute("SHOW tcp_user_timeout").fetchone() != ("0",)
 
 
+def test_options_of_the_url_are_stronger_than_ours_but_not_than_the_role(database):
+    url = f"{database}?options=-c%20idle_in_transaction_session_timeout%3D6s%20-c%20role%3Dnone"
+    with contextlib.closing(db.connect(url)) as opened:
+        shown = opened.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+        assert (shown, opened.execute("SHOW role").fetchone()) == (("6s",), ("mailqueue_worker",))
+
+
 def test_a_transaction_that_idled_too_long_is_a_lost_connection(database, session):
     with contextlib.closing(db.connect(database)) as frozen:
         with pytest.raises(db.CONNECTION_LOST) as caught, frozen.transaction():

@@ -40,6 +40,8 @@ from tests.failure.killable import Services, start_process
 from tests.failure.office import PostOffice
 
 _QUIET_S = 1.0  # after this long without a move, time is passed
+IDLE_IN_TRANSACTION_S = 6  # what a frozen worker has is taken from it after 30 s otherwise
+_IMPATIENT = f"?options=-c%20idle_in_transaction_session_timeout%3D{IDLE_IN_TRANSACTION_S}s"
 _FINAL = {"unknown", "failed", "suppressed", "cancelled", "expired"}
 
 
@@ -266,7 +268,7 @@ class Stand:
     def _start(self, name: str, command: list[str], rabbitmq_url: str) -> Child:
         env = {k: v for k, v in os.environ.items() if not k.startswith("MAILQUEUE_")}
         env |= SECRETS | {
-            "DATABASE_URL": self._database,
+            "DATABASE_URL": self._database + _IMPATIENT,
             "RABBITMQ_URL": rabbitmq_url or self.services.rabbitmq_url,
             "REDIS_URL": self.services.redis_url,
             "MAILQUEUE_STATE_DIR": str(self._folder / "state"),

@@ -1,5 +1,5 @@
-"""SIGSTOP of a worker inside a transaction: PostgreSQL takes the rows from it after 30 s, others go
-on, and what the worker says when it is resumed is recorded once.
+"""SIGSTOP of a worker inside a transaction: PostgreSQL takes the rows from it after a while (30 s by
+default, shorter here), others go on, and what the worker says when it is resumed is recorded once.
 """
 
 import contextlib
@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from app.db.session import IDLE_IN_TRANSACTION_S
 from tests.failure.office import OK, Step
+from tests.failure.stand import IDLE_IN_TRANSACTION_S
 
 _ALL_BUT_SEND = ("schedule", "maintenance", "assemble.high", "assemble.normal", "assemble.low")
 _PATIENCE_S = IDLE_IN_TRANSACTION_S + 60

@@ -60,7 +60,7 @@ def listening() -> Iterator[Receiver]:
 
     with Server(("127.0.0.1", 0), Handler) as server:
         found = Receiver(url=f"http://127.0.0.1:{server.server_port}/hooks?from=mail")
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield found
         server.shutdown()
