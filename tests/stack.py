@@ -36,6 +36,11 @@ def beside(database_url: str, name: str) -> str:
     return urlunsplit(urlsplit(database_url)._replace(path=f"/{name}"))
 
 
+def name_of(database_url: str) -> str:
+    """Return the name of the database that a URL names."""
+    return urlsplit(database_url).path.removeprefix("/")
+
+
 def migrated_template(database_url: str, maintenance: psycopg.Connection) -> str:
     """Return the name of a migrated database to clone; the first process makes it.
 

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
@@ -38,7 +37,7 @@ def guard(configured: Settings) -> Iterator[Guard]:
 def backup_of(url: str, maintenance: psycopg.Connection) -> Iterator[Session]:
     """A copy of the database at `url` as it is now, under another name on the same server."""
     for_copy = sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}")
-    name = urlsplit(url).path.lstrip("/")
+    name = stack.name_of(url)
     db.close_thread_session()
     maintenance.execute(for_copy.format(name))
     with (

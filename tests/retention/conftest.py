@@ -1,25 +1,28 @@
 """An app with mail of a month that is long over, and retention told that it is today."""
 
+import contextlib
 import datetime as dt
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
 from app.audit import Author
 from app.config import Settings
 from app.db.partitions import PARTITIONED
-from app.db.session import Session
+from app.db.session import Session, connect
 from app.ids import new_ids
 from app.lifecycle import events
 from app.lifecycle.events import TimelineEvent
 from app.retention import run
 from app.retention.run import Line, Order
-from tests import factories
+from tests import factories, stack
 
 OLD = dt.datetime(2025, 3, 10, 12, tzinfo=dt.UTC)
 NOW = dt.datetime(2025, 8, 20, 12, tzinfo=dt.UTC)  # March is over for 90 days, a year it is not
@@ -78,11 +81,21 @@ class House:
         return bool(row and row[0])
 
 
+@pytest.fixture(scope="session")
+def template_database(
+    database_url: str, maintenance: psycopg.Connection, template_database: str
+) -> Iterator[str]:
+    """The name of a migrated database that has the months these tests write into."""
+    with stack.cloned(database_url, maintenance, template_database) as url:
+        with contextlib.closing(connect(url)) as session:
+            for month, parent in itertools.product((3, 6, 7, 8), PARTITIONED):
+                session.execute(
+                    "SELECT mailqueue_create_partition(%s, %s)", (parent, dt.date(2025, month, 1))
+                )
+        yield stack.name_of(url)
+
+
 @pytest.fixture
 def house(session: Session, settings: Settings, tmp_path: Path, rabbitmq_url: str) -> House:
     del settings
-    for month, parent in itertools.product((3, 6, 7, 8), PARTITIONED):
-        session.execute(
-            "SELECT mailqueue_create_partition(%s, %s)", (parent, dt.date(2025, month, 1))
-        )
     return House(session=session, folder=tmp_path / "archive", rabbitmq_url=rabbitmq_url)
