@@ -21,6 +21,7 @@ _REFUSALS = {
     552: "5.2.2 the mailbox is full",
     553: "5.1.3 bad mailbox name",
     554: "5.7.1 delivery not authorised",
+    571: "5.7.25 your address has no reverse DNS",
     450: "4.2.1 mailbox busy, try again later",
     451: "4.7.1 try again later",
     452: "4.2.2 mailbox full, try again later",

@@ -1,13 +1,15 @@
 import dataclasses
 import datetime as dt
+from concurrent.futures import Future
 
+import psycopg
 import pytest
 from psycopg.rows import namedtuple_row
 
 from app.assembly.contents import Content
 from app.campaigns import campaigns, templates
 from app.campaigns.definition import read
-from app.clock import utc_now
+from app.clock import monotonic_s, utc_now
 from app.db.session import tenant_transaction
 from tests import stack
 from tests.factories import AUTHOR, make_account, make_app, make_lead
@@ -80,3 +82,16 @@ def house(session):
         templates.save(session, app_id, name, content, AUTHOR)
     accounts = [make_account(session, app_id) for _ in range(2)]
     return House(session=session, app_id=app_id, accounts=accounts, now=utc_now())
+
+
+WAITING = """
+SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+
+
+def wait_for_lock(database: str, asked: Future[object]) -> None:
+    """Wait until a session of the database waits for another one's row; `asked` may not end before."""
+    ends_s = monotonic_s() + 60
+    with psycopg.connect(database, autocommit=True) as looking:
+        while not looking.execute(WAITING).fetchall():
+            assert not asked.done(), asked.result()
+            assert monotonic_s() < ends_s, "it waits for nobody"

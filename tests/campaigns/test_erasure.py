@@ -1,35 +1,23 @@
 """An erasure waits for who writes of the person at that very moment, and finds what was written."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
-import psycopg
 import pytest
 
 from app.campaigns import sequence
-from app.clock import monotonic_s
 from app.db.session import connect
 from app.errors import Conflict
 from app.gdpr import requests
 from app.gdpr.requests import Request
 from app.lifecycle import attempts
+from tests.campaigns.conftest import wait_for_lock
 from tests.factories import AUTHOR
 from tests.stack import ADDRESS_PEPPER
-
-WAITING = """
-SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 
 
 def erase(house, database: str, email: str) -> Request:
     with connect(database) as own, own.transaction():
         return requests.erase(own, house.app_id, email, ADDRESS_PEPPER, AUTHOR)
-
-
-def wait_for_lock(database: str, asked: Future[Request]) -> None:
-    ends_s = monotonic_s() + 60
-    with psycopg.connect(database, autocommit=True) as looking:
-        while not looking.execute(WAITING).fetchall():
-            assert not asked.done(), asked.result()
-            assert monotonic_s() < ends_s, "the erasure waits for nobody"
 
 
 @pytest.fixture

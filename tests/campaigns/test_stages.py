@@ -1,7 +1,7 @@
 """A campaign is released in stages: a sample goes, the others wait, the clock or a person decides."""
 
 import datetime as dt
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -17,6 +17,7 @@ from app.lifecycle.events import Delta, count
 from app.lifecycle.explain import explain
 from app.lifecycle.gates import Opening
 from app.policy.reputation import Thresholds
+from tests.campaigns.conftest import wait_for_lock
 from tests.factories import insert
 
 HOUR = dt.timedelta(hours=1)
@@ -116,22 +117,16 @@ def test_who_goes_first_is_drawn_by_chance(house):
 
 
 def test_passes_at_once_let_no_more_go_than_the_stage_has_room_for(house, database):
-    house.leads(60)
-    campaign = house.start(more="staged_release: {percent: 20, least: 1}")
-
-    def work() -> None:
-        with connect(database) as own:
-            while sequence.plan_due(own, house.now, 5):
-                pass
-
-    workers = [threading.Thread(target=work) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    sequence.plan_due(house.session, house.now, 1_000)
-    assert (len(free(house)), len(parked(house))) == (12, 48)
-    assert stage_of(house, campaign).admitted == 12
+    house.leads(20)
+    campaign = house.start(more=STAGED)
+    with ThreadPoolExecutor() as threads, connect(database) as one, connect(database) as other:
+        with one.transaction():
+            assert sequence.plan_due(one, house.now, 2) == 2
+            planned = threads.submit(sequence.plan_due, other, house.now, 6)
+            wait_for_lock(database, planned)
+        assert planned.result(60) == 6
+    assert (len(free(house)), len(parked(house))) == (3, 5)
+    assert stage_of(house, campaign).admitted == 3
 
 
 def test_good_first_mails_let_the_others_go_after_the_wait(house, staged):
@@ -226,15 +221,28 @@ def test_the_rest_of_a_cancelled_campaign_goes_whole(house, staged):
     assert (len(free(house)), parked(house)) == (17, [])
 
 
-def test_the_others_stay_within_their_windows(house):
+def by_a_person(house, campaign):
+    house.do(brakes.go_on, campaign.name)
+
+
+def by_the_clock(house, campaign):
+    sent(house, campaign)
+    look(house, campaign)
+    look(house, campaign, HOUR)
+
+
+@pytest.mark.parametrize("open_it", [by_a_person, by_the_clock])
+def test_the_others_stay_within_their_windows(house, open_it):
     house.leads(20)
     day = (house.now + 48 * HOUR).isoweekday()
     campaign = house.start(more=f"{STAGED}\nwindow: {{days: [{day}]}}")
     sequence.plan_due(house.session, house.now, 1_000)
-    assert len(parked(house)) == 17
-    house.do(brakes.go_on)
+    others = parked(house)
+    assert len(others) == 17
+    open_it(house, campaign)
     assert stage_of(house, campaign).phase is Phase.OPEN
-    assert all(mail.due_at.date() > house.now.date() for mail in house.mails())
+    due = house.rows("SELECT due_at FROM emails WHERE id = ANY(%s)", others)
+    assert all(due_at.date() > house.now.date() for (due_at,) in due)
 
 
 def test_explain_says_which_stage_keeps_a_mail_back_and_until_when(house, staged):

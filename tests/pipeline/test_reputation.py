@@ -60,15 +60,16 @@ def test_refusals_count_against_the_sender_and_policies_slow_the_domain(
     session, make_sender, run_pass, fleet, until
 ) -> None:
     sender = make_sender()
-    for to in ("bounce+1@a.example", "bounce+2@a.example", "data+554@b.example", "ana@c.example"):
-        make_email(session, sender.app_id, to_email=to, **sender.fields)
+    for to in ("bounce+1@a", "bounce+2@a", "data+554@b", "bounce+571@d", "ana@c"):
+        make_email(session, sender.app_id, to_email=f"{to}.example", **sender.fields)
     fleet.start()
     run_pass()
     until(lambda: {row[0] for row in rows(session)} == {"sent", "failed"}, LONG_S)
     until(lambda: session.execute("SELECT FROM domain_pacing").fetchall(), LONG_S)
     found = conduct.of_app(session, sender.app_id, utc_now())[sender.fields["account_id"]]
-    assert found[conduct.DAY] == conduct.Conduct(sent=4, bounced=2)
-    assert session.execute("SELECT domain FROM domain_pacing").fetchall() == [("b.example",)]
+    assert found[conduct.DAY] == conduct.Conduct(sent=5, bounced=2, blocked=1)
+    slowed = session.execute("SELECT domain FROM domain_pacing ORDER BY 1").fetchall()
+    assert slowed == [("b.example",), ("d.example",)]
     assert session.execute("SELECT count(*) FROM suppression_list").fetchone() == (2,)
 
 
