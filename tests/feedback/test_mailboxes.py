@@ -17,7 +17,7 @@ import pytest
 from actors.inbound import work_off
 from app.config import Settings
 from app.feedback import polls
-from app.feedback.polls import Turn
+from app.feedback.polls import Cursor, Turn
 from app.inbound.mailboxes import CONNECTIONS, MOST_BYTES, MailboxReader
 from app.mail.verp import AddressUse
 from app.queueing.payloads import InboundPayload
@@ -303,6 +303,33 @@ def test_a_turn_is_one_readers_alone(desk):
 
     assert len(desk.work_off()) == 1
     assert desk.state().failures == 0
+
+
+def test_a_reader_whose_lease_has_passed_writes_nothing(session, desk):
+    late = desk.turn()
+    session.execute("UPDATE mailbox_states SET lease_until = now()")
+    assert desk.turn() is not None
+    cursor = Cursor(place="elsewhere", uid_validity=1, last_uid=9)
+    assert polls.keep(session, late, cursor, []) is None
+    polls.done(session, late, has_more=True)
+    polls.failed(session, late, "read", "It was frozen.")
+
+    left = "SELECT place, last_uid, failures, read_at, lease_until > now() FROM mailbox_states"
+    assert session.execute(left).fetchall() == [("", 0, 0, None, True)]
+
+
+def test_a_paused_mailbox_is_not_read(desk):
+    put(desk.lead, replace(desk.mailbox, status="paused"))
+
+    assert desk.turn() is None
+
+
+def test_what_never_works_is_tried_once_an_hour(session, desk):
+    for _ in range(12):
+        polls.failed(session, desk.turn(), "auth", "No.")
+
+    pause = session.execute("SELECT due_at - now() FROM mailbox_states").fetchone()[0]
+    assert polls.LONGEST_PAUSE / 2 < pause <= polls.LONGEST_PAUSE
 
 
 def test_of_one_host_only_a_few_are_read_at_once(session, desk):
