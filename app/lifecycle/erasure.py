@@ -16,11 +16,13 @@ from app.lifecycle.states import State
 from app.redaction import ERASED
 
 _MAILS = "SELECT id FROM emails WHERE app_id = %s AND to_hash = %s ORDER BY id"
+_SHARED = """
+SELECT e.id FROM emails e JOIN messages m ON m.id = e.message_id
+WHERE e.id = ANY(%s) AND e.batch_id IS NULL AND m.recipients > 1 ORDER BY e.id"""
 _NEAR = dt.timedelta(minutes=1)
 _SIBLINGS = """
 SELECT o.id FROM emails e JOIN emails o ON o.message_id = e.message_id AND o.id <> e.id
-WHERE e.id = %(id)s AND e.batch_id IS NULL
-  AND o.app_id = %(app)s AND o.id BETWEEN %(low)s AND %(high)s"""
+WHERE e.id = %(id)s AND o.app_id = %(app)s AND o.id BETWEEN %(low)s AND %(high)s"""
 _HOLD = "SELECT status FROM emails WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 _BLANK = """
 UPDATE emails SET to_email = %(erased)s, to_name = NULL, variables = '{}',
@@ -45,7 +47,7 @@ def siblings(session: Session, app_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
     Mails of one submission are made in one transaction: their ids are near (index emails_app).
     """
     found: list[UUID] = []
-    for email_id in ids:
+    for (email_id,) in session.execute(_SHARED, (list(ids),)).fetchall():
         at = stamped_at(email_id)
         binds = {
             "app": app_id,

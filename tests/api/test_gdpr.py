@@ -102,6 +102,21 @@ def test_after_an_erasure_no_table_holds_the_address(desk: Desk):
     assert traces(desk, address) == []
 
 
+def test_the_copy_of_a_mail_to_somebody_else_that_names_the_person_goes(desk: Desk):
+    me, address = known(desk, "copied")
+    order = world.mail_of("copied") | {
+        "to": [{"email": "zoe@x.example"}],
+        "cc": [{"email": address}],
+    }
+    me.post("/v1/emails", order, headers={"Idempotency-Key": "copied-2"})
+    query = "SELECT id FROM emails WHERE app_id = %s AND to_email = 'zoe@x.example'"
+    ((other,),) = desk.session.execute(query, (me.app_id,)).fetchall()
+    copies.keep(desk.session, me.app_id, [(other, f"Cc: {address}".encode())])
+    assert "inbox_message_content.raw" in traces(desk, address)
+    assert me.ask("DELETE", f"/v1/gdpr/{address}").status_code == 200
+    assert traces(desk, address) == []
+
+
 def test_a_new_mail_to_an_erased_person_is_suppressed(desk: Desk):
     me, address = known(desk, "silent")
     me.ask("DELETE", f"/v1/gdpr/{address}")
