@@ -40,6 +40,7 @@ from infra.load import (
 )
 from infra.load.figures import table
 from infra.load.round import send_campaign
+from infra.load.running import unwind_when_stopped
 from infra.load.stand import FULL, QUICK, Measured, Sizes, Stand
 from infra.local.places import LOCAL
 from infra.local.terminal import complain, say
@@ -83,6 +84,7 @@ def main(  # noqa: PLR0913 - one parameter per option
     target: Path | None,
 ) -> None:
     """Measure the named parts, or all of them."""
+    unwind_when_stopped()
     log.configure("warning", settings().log_format)
     upgrade(settings().database_url)
     folder = _folder()

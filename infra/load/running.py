@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from app.errors import DependencyUnavailable
 from infra.local.places import ROOT
@@ -15,6 +16,7 @@ from infra.local.ports import is_answering
 
 Child = subprocess.Popen[bytes]
 
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 _START_S = 120.0
 _GRACE_S = 30.0
 _POLL_S = 0.05
@@ -40,6 +42,21 @@ def running(
         yield process
     finally:
         _stop(process)
+
+
+def unwind_when_stopped() -> None:
+    """Make SIGTERM and Ctrl-C end this process by SystemExit, so that each block ends what it made.
+
+    Only the first counts: the launcher sends SIGTERM after the terminal has sent SIGINT.
+    """
+    for number in _STOPS:
+        signal.signal(number, _unwind)
+
+
+def _unwind(number: int, _frame: FrameType | None) -> None:
+    for stop in _STOPS:
+        signal.signal(stop, signal.SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 def wait_for_port(port: int, process: Child) -> None:
