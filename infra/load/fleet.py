@@ -21,6 +21,7 @@ from app.queueing.payloads import TickPayload
 from app.queueing.publisher import BatchPublisher
 from app.queueing.steps import ASSEMBLE, SCHEDULE, SEND
 from app.ticker import leadership
+from infra.load.hosts import HERE, Host
 from infra.load.running import Child, running, wait_for
 from infra.local import programs
 
@@ -30,15 +31,15 @@ _ENV = {"MAILQUEUE_LOG_LEVEL": "warning", "MAILQUEUE_GLOBAL_PER_MINUTE": "100000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strength:
-    """How many worker processes on each of how many hosts; a host is a state directory of its own."""
+    """How many worker processes on each host, each host with a state directory of its own."""
 
     processes: int
-    hosts: int = 1
+    hosts: tuple[Host, ...] = (HERE,)
 
     @property
     def all(self) -> int:
         """The worker processes of all hosts."""
-        return self.processes * self.hosts
+        return self.processes * len(self.hosts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +77,9 @@ def standing_by(folder: Path, strength: Strength) -> Iterator[tuple[Fleet, "Star
     clock_command = programs.python("app", "clock")
     with contextlib.ExitStack() as stack:
         stack.enter_context(gun.held())
-        hosts = range(1, strength.hosts + 1)
         workers = tuple(
-            stack.enter_context(_host(folder, host, strength.processes)) for host in hosts
+            stack.enter_context(_workers(folder, number, host, strength.processes))
+            for number, host in enumerate(strength.hosts, start=1)
         )
         clock = stack.enter_context(running(clock_command, folder / "clock.log", env=environment()))
         wait_for("a consumer of every queue", lambda: _has_consumers(strength.all), workers[0])
@@ -86,9 +87,9 @@ def standing_by(folder: Path, strength: Strength) -> Iterator[tuple[Fleet, "Star
 
 
 @contextmanager
-def _host(folder: Path, number: int, processes: int) -> Iterator[Child]:
+def _workers(folder: Path, number: int, host: Host, processes: int) -> Iterator[Child]:
     """Run the workers of one host, whose journals lie in a directory of its own."""
-    command = dramatiq_command(processes, settings().worker_threads, ())
+    command = host.command(dramatiq_command(processes, settings().worker_threads, ()))
     state = settings().state_dir if number == 1 else folder / f"host-{number}"
     env = environment() | {"MAILQUEUE_STATE_DIR": str(state)}
     log = folder / ("workers.log" if number == 1 else f"workers-{number}.log")

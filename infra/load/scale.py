@@ -1,26 +1,23 @@
 """`scale`: the same campaign by one, two and three worker processes, and by two hosts of one each.
 
-Which part of the machine each takes says what saturates first. A second host is a fleet with a
-state directory of its own (journals, spool): the services listen on loopback alone, so it runs here.
+Which part of the machine each takes says what saturates first. A host is a network namespace with
+a state directory of its own (journals, spool); all share the cores of this machine.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 
 from app.config import settings
 from app.db.session import connect
-from infra.load import sinks, tenant
+from app.errors import DependencyUnavailable
+from infra.load import hosts, sinks, tenant
 from infra.load.figures import Figure
 from infra.load.fleet import Strength
+from infra.load.hosts import HERE, Host
 from infra.load.round import Round, send_campaign
 from infra.load.stand import Measured, Stand
 
-_FLEETS = {
-    "1 process": Strength(processes=1),
-    "2 processes": Strength(processes=2),
-    "3 processes": Strength(processes=3),
-    "2 hosts of 1 process": Strength(processes=1, hosts=2),
-}
 _SERVICES = ("postgres", "rabbitmq", "redis", "sink")
 
 
@@ -29,16 +26,38 @@ def measure(stand: Stand) -> Measured:
     with (
         sinks.fastest(stand.folder) as sink,
         connect(settings().database_url, role=None) as session,
+        contextlib.ExitStack() as stack,
     ):
+        two, kind = _two_hosts(stack)
         tenant.fill_suppressions(session, stand.sizes.suppressed)
         leads = stand.sizes.scale_leads
         rounds = [
             (name, send_campaign(session, sink, stand.folder, leads=leads, strength=strength))
-            for name, strength in _FLEETS.items()
+            for name, strength in _fleets(two).items()
         ]
     remark = f"of {os.cpu_count()} cores; peer column: one process; the sink takes its share, too"
     facts = {name: one.facts() for name, one in rounds}
-    return Measured(figures=figures(rounds), remarks=[remark], facts=facts)
+    return Measured(figures=figures(rounds), remarks=[remark, kind], facts=facts)
+
+
+def _fleets(two: tuple[Host, ...]) -> dict[str, Strength]:
+    return {
+        "1 process": Strength(processes=1),
+        "2 processes": Strength(processes=2),
+        "3 processes": Strength(processes=3),
+        "2 hosts of 1 process": Strength(processes=1, hosts=two),
+    }
+
+
+def _two_hosts(stack: contextlib.ExitStack) -> tuple[tuple[Host, ...], str]:
+    """Return two hosts that live as long as the stack, and a remark that says what they are."""
+    try:
+        two = stack.enter_context(hosts.joined(2))
+        for host in two:
+            hosts.require_services(host)
+    except DependencyUnavailable as error:
+        return (HERE, HERE), f"hosts: two state directories on this machine, for {error.why}"
+    return two, "hosts: two network namespaces beside that of the services and the clock"
 
 
 def figures(rounds: Sequence[tuple[str, Round]]) -> list[Figure]:

@@ -73,6 +73,13 @@ def prepare(stack: Place, port: int, settings: dict[str, str]) -> Process:
     )
 
 
+def admit_neighbours(stack: Place) -> None:
+    """Let the benchmark's hosts log in: namespaces that reach loopback from our own networks."""
+    for data in stack.root.glob("postgres-*"):
+        with (data / "pg_hba.conf").open("a") as file:
+            file.write("host all all samenet scram-sha-256\n")
+
+
 def shared_settings() -> dict[str, str]:
     """Return the settings that hold with and without Docker."""
     lines = (line.strip() for line in _SHARED.read_text().splitlines())

@@ -1,5 +1,6 @@
 """A private Redis (or Valkey): it holds rate counters and nothing else."""
 
+import dataclasses
 import importlib.util
 import os
 import shutil
@@ -47,6 +48,11 @@ def prepare(stack: Place, port: int, append_only: str) -> Process:
         env={**os.environ, **binaries.env},
         tier=SERVICES_TIER,
     )
+
+
+def admitting_neighbours(server: Process) -> Process:
+    """Let the benchmark's hosts in: protected mode turns away whoever has no loopback address."""
+    return dataclasses.replace(server, command=[*server.command, "--protected-mode", "no"])
 
 
 def is_ready(port: int) -> bool:

@@ -115,6 +115,8 @@ def _start_postgres(stack: Stack, supervisor: Supervisor) -> _Start:
     settings = {} if stack.life.is_durable else postgres.THROWAWAY_SETTINGS
     port = stack.ports["postgres"]
     server = postgres.prepare(stack.place, port, settings)
+    if stack.life is Life.MEASURED:
+        postgres.admit_neighbours(stack.place)
     child = supervisor.start(server)
     return _Start(child=child, is_ready=lambda: postgres.is_ready(server, port), limit_s=60)
 
@@ -122,7 +124,10 @@ def _start_postgres(stack: Stack, supervisor: Supervisor) -> _Start:
 def _start_redis(stack: Stack, supervisor: Supervisor) -> _Start:
     append_only = "yes" if stack.life.is_durable else "no"
     port = stack.ports["redis"]
-    child = supervisor.start(redis.prepare(stack.place, port, append_only))
+    server = redis.prepare(stack.place, port, append_only)
+    if stack.life is Life.MEASURED:
+        server = redis.admitting_neighbours(server)
+    child = supervisor.start(server)
     return _Start(child=child, is_ready=lambda: redis.is_ready(port), limit_s=60)
 
 
