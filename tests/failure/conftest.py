@@ -10,7 +10,7 @@ from tests.failure.killable import Services
 from tests.failure.stand import Stand
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     running = Services(tmp_path_factory.mktemp("services"))
     yield running
