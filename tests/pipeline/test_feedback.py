@@ -30,7 +30,7 @@ from tests.pipeline.conftest import DOMAIN
 from tests.pipeline.troubled import troubled
 
 SECRET = "postmark's own password"
-BURST = int(os.environ.get("MAILQUEUE_TEST_BOUNCES", "500"))
+BURST = int(os.environ.get("MAILQUEUE_TEST_BOUNCES", "250"))
 
 
 def mail_to(server, recipient, raw):
@@ -93,7 +93,7 @@ def test_a_burst_of_a_providers_events_survives_a_troubled_postgresql(
     session, database_url, database, configured, fleet, make_sender, until
 ):
     sender = make_sender()
-    mails = list(many(session, sender, BURST // 5).items())
+    mails = list(many(session, sender, BURST * 2 // 5).items())
     box = SecretBox.from_setting(configured.sealing_keys.get_secret_value())
     new = NewHook(app_id=sender.app_id, provider=Provider.POSTMARK, secret=SECRET)
     hook = hooks.create(session, box, new, Author(name="test"))

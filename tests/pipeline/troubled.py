@@ -35,10 +35,10 @@ def _trouble_until(
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as other:
         for turn in itertools.count():
-            if turn % 10 == 4:
+            if turn % 6 == 2:
                 _stall(is_over, database)
             _cut(other, name, spared)
-            if turn % 10 == 9:
+            if turn % 6 == 5:
                 _shut(is_over, other, name)
             if is_over.wait(_PAUSE_S):
                 return
