@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import dramatiq
-from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
+from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications
 
-from actors.middleware import Context, LadderRetries, WorkerBoot
+from actors.middleware import Context, LadderRetries, StageLimit, WorkerBoot
 from app.config import settings
 from app.db.session import CONNECTION_LOST, close_thread_session, thread_session
 from app.errors import DependencyUnavailable, MessageMalformed
@@ -28,17 +28,18 @@ _PRIORITY = {Lane.HIGH: 0, Lane.NORMAL: 10, Lane.LOW: 20}
 
 on_boot: list[Hook] = []
 on_stop: list[Hook] = []
+stage_limit = StageLimit()
 
 
 def middlewares(boot: WorkerBoot) -> list[Middleware]:
-    """Return what surrounds every actor. TimeLimit is last: disarmed before the ladder publishes."""
+    """Return what surrounds every actor. The time limit is last: disarmed before the ladder publishes."""
     return [
         boot,
         Context(),
         LadderRetries(),
         CurrentMessage(),
         ShutdownNotifications(),
-        TimeLimit(),
+        stage_limit,
     ]
 
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, cast
 
 import dramatiq
-from dramatiq.middleware import Middleware, MiddlewareError, Shutdown
+from dramatiq.middleware import Middleware, MiddlewareError, Shutdown, TimeLimit
 from prometheus_client import multiprocess
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
@@ -23,6 +23,7 @@ from app.metrics import MESSAGE_S, MESSAGES_RETRIED
 from app.queueing.broker import LadderBroker
 from app.queueing.consumer import LadderMessage
 from app.queueing.dead_letters import app_of, from_failure, request_of
+from app.queueing.steps import Step
 
 PERMANENT = (InputInvalid, NotFound)
 
@@ -147,6 +148,15 @@ def spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
+class StageLimit(TimeLimit):
+    """Dramatiq's limit on the time of a message, told when its thread begins another stage."""
+
+    def begin(self, step: Step) -> None:
+        """Give this thread the time of `step`, from now on."""
+        limit_ms = step.time_limit.total_seconds() * 1000
+        self.manager.add_timeout(threading.get_ident(), limit_ms)  # type: ignore[no-untyped-call]
+
+
 class WorkerBoot(Middleware):
     """Run what a worker process needs before its first message and after its last.
 
@@ -164,8 +174,11 @@ class WorkerBoot(Middleware):
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Fetch only what the threads can work on, check the topology, run the hooks, freeze."""
         worker.queue_prefetch = worker.worker_threads
+        ladder_broker = cast("LadderBroker", broker)
+        queues = worker.consumer_whitelist or broker.get_declared_queues()
+        ladder_broker.read_here = frozenset(queues)
         try:
-            cast("LadderBroker", broker).check_topology()
+            ladder_broker.check_topology()
             for hook in self._on_boot:
                 hook()
         except Exception as error:

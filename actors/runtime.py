@@ -6,6 +6,9 @@ Everything is made at first use, after the fork, and closed when the worker stop
 import functools
 import threading
 from pathlib import Path
+from typing import cast
+
+import dramatiq
 
 from actors.turnstile import Turnstile
 from app.config import settings
@@ -14,6 +17,7 @@ from app.mail import verp
 from app.mail.verp import CodedDomain
 from app.policy.mirrors import DiskMirror, RedisMirror
 from app.policy.rate_limits import RateLimiter
+from app.queueing.broker import LadderBroker
 from app.queueing.publisher import BatchPublisher
 from app.scheduling.quarantine import Guard
 from app.secretbox import SecretBox
@@ -27,6 +31,11 @@ from tracking.tokens import TokenKeys
 def session() -> Session:
     """Return this thread's database session."""
     return thread_session(settings().database_url)
+
+
+def reads(queue: str) -> bool:
+    """Tell whether the worker of this process reads `queue`."""
+    return queue in cast("LadderBroker", dramatiq.get_broker()).read_here
 
 
 def journal_directory() -> Path:

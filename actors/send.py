@@ -43,6 +43,17 @@ def send(payload: SendPayload) -> None:
         endings.fail_for_want(runtime.session(), payload, ids, gone)
 
 
+def can_begin(payload: SendPayload) -> bool:
+    """Tell whether this process may send at once: it reads the lane, and the server has room."""
+    if not runtime.reads(SEND.queue_for(payload.lane)):
+        return False
+    try:
+        route = _route(payload)
+    except NotFound:
+        return True  # to try it is to say so
+    return runtime.turnstile().has_room(_door(route))
+
+
 def _send(payload: SendPayload) -> None:
     session = runtime.session()
     route = _route(payload)

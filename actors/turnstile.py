@@ -48,6 +48,11 @@ class Turnstile:
             if has_entered:
                 self._leave(server)
 
+    def has_room(self, server: Hashable) -> bool:
+        """Tell whether a thread may enter at once."""
+        with self._changed:
+            return self._has_room(self._passages.setdefault(server, _Passage()))
+
     def moved(self, server: Hashable) -> None:
         """Note that the server has answered."""
         with self._changed:

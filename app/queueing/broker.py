@@ -7,7 +7,7 @@ is due now; here a delay is a rung (topology.py).
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import dramatiq
@@ -40,6 +40,7 @@ class LadderBroker(RabbitmqBroker):
 
     `ladder` is ordered from the shortest rung to the longest. `record` is called with every dead
     letter after RabbitMQ has confirmed it; what it raises is logged, the dead letter stands.
+    `read_here`: the queues the worker of this process reads; none outside a worker.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class LadderBroker(RabbitmqBroker):
         parameters.blocked_connection_timeout = _BLOCKED_TIMEOUT_S
         self.parameters = parameters
         self.ladder = tuple(ladder)
+        self.read_here: Collection[str] = ()
         self._record = record
         self._declaring = threading.Lock()
         self._is_declared = False
