@@ -5,13 +5,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-from psycopg import sql
 
-from app.config import settings
 from app.db.session import Session
+from infra.load.databases import new_database
 from infra.load.running import Child, running, wait_for_line
 from infra.local import npm
 
@@ -49,14 +47,4 @@ class Peers:
 def installed() -> Peers | None:
     """Install the peers when that is possible; None, and a word why, when it is not."""
     folder = npm.install(SOURCE, "peers")
-    return None if folder is None else Peers(folder=folder, database_url=_database())
-
-
-def _database() -> str:
-    """Return the URL of the peers' database on our server, made when absent."""
-    ours = settings().database_url
-    with psycopg.connect(ours, autocommit=True) as session:
-        found = "SELECT FROM pg_database WHERE datname = %s"
-        if session.execute(found, (_DATABASE,)).fetchone() is None:
-            session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE)))
-    return urlunsplit(urlsplit(ours)._replace(path=f"/{_DATABASE}"))
+    return None if folder is None else Peers(folder=folder, database_url=new_database(_DATABASE))
