@@ -148,9 +148,9 @@ def _release(
     found: Survey,
     chunk_size: int,
 ) -> Released:
-    """Pick, sort out and release in one transaction; the messages follow its commit."""
+    """Pick, sort out and release in one transaction of four round trips; messages follow its commit."""
     now = utc_now()
-    with session.transaction():
+    with session.pipeline(), session.transaction():
         picks = due.pick(session, accounts, found.rooms, found.openings.total)
         expired = {p.email_id for p in picks if p.expires_at and p.expires_at <= now}
         late = {p.email_id for p in picks if p.window_closes_at and p.window_closes_at <= now}
@@ -161,10 +161,10 @@ def _release(
         going, moves = admit(_without(picks, expired | late), found.openings, now)
         moves += windows.reopen(session, sorted(late), now)
         transitions.reschedule(session, moves)
-        transitions.release(session, [pick.email_id for pick in going])
         made = tuple(_chunked(going, chunk_size))
         if made:
             chunks.open_chunks(session, made)
+        transitions.release(session, [pick.email_id for pick in going])
         mark = epoch.advance(session) if made else None
     runtime.guard().remember(mark)
     if going:

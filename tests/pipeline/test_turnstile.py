@@ -48,3 +48,12 @@ def test_leaving_makes_room_whatever_happened_inside() -> None:
         _ = 1 / 0
     with turnstile.passing(FINE, 0) as again:
         assert again
+
+
+def test_it_tells_whether_there_is_room_without_entering() -> None:
+    turnstile = Turnstile(2)
+    assert turnstile.has_room(FINE)
+    with turnstile.passing(FINE, 0):
+        assert not turnstile.has_room(FINE)
+        assert turnstile.has_room(HANGING)
+    assert turnstile.has_room(FINE)
