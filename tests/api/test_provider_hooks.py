@@ -313,7 +313,9 @@ def test_a_signed_body_that_is_no_event_is_taken_and_nothing_stored(
     stand: Callable[[str, str], Stand],
 ) -> None:
     here = stand("sendgrid", verification_key(EC_KEY))
-    for body in (b"no json", b"\xff", b"[NaN]", b'["a", 1, null]', b"[" * 5_000, b"[" * 500_000):
+    deep = b'[{"event":"spamreport","deep":' + b"[" * 300 + b"]" * 300 + b"}]"
+    nothing = (b"no json", b"\xff", b"[NaN]", b'["a", 1, null]')
+    for body in (*nothing, deep, b"[" * 5_000, b"[" * 500_000):
         assert here.post(body, **signed_by_sendgrid(body)).json == {"stored": 0}
 
 

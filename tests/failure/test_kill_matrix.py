@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from app.queueing.steps import ASSEMBLE, SEND
 from tests.failure.office import OK, Gate, Pit, Step
 from tests.failure.wire import Wire
 
@@ -44,7 +45,7 @@ def test_killed_before_the_final_dot(stand, promise, step) -> None:
     stand.plan(1)
     stand.start_workers("worker")
     stand.start_clock()
-    assert gate.reached.wait(20)
+    assert gate.reached.wait(60)
     _kill_and_go_on(stand)
     promise(stand)
     assert stand.statuses() == {"sent": 1}
@@ -55,7 +56,7 @@ def test_killed_after_the_final_dot_is_unknown_and_stays_so(stand, promise) -> N
     stand.plan(1)
     stand.start_workers("worker")
     stand.start_clock()
-    assert gate.reached.wait(20)
+    assert gate.reached.wait(60)
     _kill_and_go_on(stand)
     promise(stand)
     assert stand.statuses() == {"unknown": 1}
@@ -76,7 +77,7 @@ def test_killed_after_the_250_before_the_commit(stand, promise) -> None:
     stand.plan(1)
     stand.start_workers("worker")
     stand.start_clock()
-    assert is_locked.wait(20)
+    assert is_locked.wait(60)
     stand.until(lambda: _waits_for_a_lock(stand))
     stand.kill("worker")
     lock.execute("ROLLBACK")
@@ -104,7 +105,7 @@ def test_killed_after_the_commit(stand, services, promise, is_acked) -> None:
     stand.plan(1)
     stand.start_workers("worker", rabbitmq_url=services.through(wire.port))
     stand.start_clock()
-    assert reached.wait(20)
+    assert reached.wait(60)
     stand.kill("worker")
     wire.close()
     own.close()
@@ -123,6 +124,6 @@ def _waits_for_a_lock(stand) -> bool:
 def _queues_are_empty(stand) -> bool:
     with stand.channel() as channel:
         return not any(
-            channel.queue_declare(f"send.{lane}", passive=True).method.message_count
-            for lane in ("high", "normal", "low")
+            channel.queue_declare(queue, passive=True).method.message_count
+            for queue in (*ASSEMBLE.queues, *SEND.queues)
         )

@@ -74,11 +74,16 @@ def _named(name: str, coded: CodedDomain | None) -> UUID | None:
 
 
 def loaded(body: bytes) -> Any:
-    """Return what a body says in JSON; None for what is none."""
+    """Return what a body says in JSON; None for what is none, or lies deeper than we could keep."""
     try:
-        return orjson.loads(body)
+        found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _mended(body)
+        found = _mended(body)
+    try:
+        orjson.dumps(found)  # it reads 1,024 levels and writes 254
+    except orjson.JSONEncodeError:
+        return None
+    return found
 
 
 def _mended(body: bytes) -> Any:
