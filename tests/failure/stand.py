@@ -151,21 +151,23 @@ class Stand:
             )
 
     def idle_transactions(self) -> int:
-        """Count sessions of this database whose transaction waits for its client."""
+        """Count sessions of this database whose transaction has waited for its client for long."""
         with psycopg.connect(self._database, autocommit=True) as superuser:
             found = superuser.execute(
                 "SELECT FROM pg_stat_activity"
                 " WHERE datname = current_database() AND state = 'idle in transaction'"
+                " AND state_change < clock_timestamp() - interval '1 s'"
             )
             return found.rowcount
 
-    def cut_connections_that_wait(self) -> None:
-        """End every connection to this database that waits for a lock."""
+    def cut_connections_that_wait(self) -> int:
+        """End every connection to this database that waits for a lock; return how many did."""
         with psycopg.connect(self._database, autocommit=True) as superuser:
-            superuser.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            found = superuser.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
+            return found.rowcount
 
     def statuses(self) -> dict[str, int]:
         return dict(self.ask("SELECT status, count(*) FROM emails GROUP BY 1"))

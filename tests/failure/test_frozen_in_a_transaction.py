@@ -56,9 +56,8 @@ def test_frozen_inside_the_claim_another_worker_sends_the_mail(stand, promise, l
     stand.until(lambda: stand.statuses() == {"queued": 1}, 60)
     _lock_the_row(lock)
     stand.start_workers("worker", queues=("send.high", "send.normal", "send.low"))
-    stand.until(lambda: stand.ask("SELECT pid FROM pg_locks WHERE NOT granted"), 60)
     # The first claim is a statement of its own; the one after a lost connection a transaction.
-    stand.cut_connections_that_wait()
+    stand.until(stand.cut_connections_that_wait, 60)
     _freeze_inside_the_transaction(stand, lock)
     _others_go_on(stand)
     stand.finish(60)
