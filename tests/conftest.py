@@ -5,6 +5,7 @@ Nothing is skipped when a part is missing: `./run test` starts them all, and so 
 
 import base64
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from app import config
 from app.config import Settings
 from app.db import session as db
 from tests import stack
+from tests.stock import Stock
 
 SECRETS = {
     "MAILQUEUE_SEALING_KEYS": "test:" + base64.b64encode(stack.SEALING_KEY).decode(),
@@ -56,12 +58,20 @@ def template_database(database_url: str, maintenance: psycopg.Connection) -> str
     return stack.migrated_template(database_url, maintenance)
 
 
-@pytest.fixture
-def database(
+@pytest.fixture(scope="session")
+def databases(
     database_url: str, maintenance: psycopg.Connection, template_database: str
-) -> Iterator[str]:
+) -> Iterator[Stock]:
+    """Migrated databases."""
+    clone = functools.partial(stack.cloned, database_url, maintenance, template_database)
+    with contextlib.closing(Stock(clone)) as made:
+        yield made
+
+
+@pytest.fixture
+def database(databases: Stock) -> Iterator[str]:
     """The URL of a migrated database of this test's own."""
-    with stack.cloned(database_url, maintenance, template_database) as url:
+    with databases.one() as url:
         yield url
         db.close_thread_session()
 
@@ -94,12 +104,18 @@ def session(database: str) -> Iterator[db.Session]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def vhosts() -> Iterator[Stock]:
+    """AMQP URLs, each with a vhost of its own."""
+    url, management_url = map(stack.required, ("RABBITMQ_URL", "RABBITMQ_MANAGEMENT_URL"))
+    with contextlib.closing(Stock(functools.partial(stack.vhost, url, management_url))) as made:
+        yield made
+
+
 @pytest.fixture
-def rabbitmq_url() -> Iterator[str]:
+def rabbitmq_url(vhosts: Stock) -> Iterator[str]:
     """An AMQP URL with a vhost of this test's own."""
-    with stack.vhost(
-        stack.required("RABBITMQ_URL"), stack.required("RABBITMQ_MANAGEMENT_URL")
-    ) as url:
+    with vhosts.one() as url:
         yield url
 
 

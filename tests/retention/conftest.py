@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from app.lifecycle.events import TimelineEvent
 from app.retention import run
 from app.retention.run import Line, Order
 from tests import factories, stack
+from tests.stock import Stock
 
 OLD = dt.datetime(2025, 3, 10, 12, tzinfo=dt.UTC)
 NOW = dt.datetime(2025, 8, 20, 12, tzinfo=dt.UTC)  # March is over for 90 days, a year it is not
@@ -82,17 +84,19 @@ class House:
 
 
 @pytest.fixture(scope="session")
-def template_database(
+def databases(
     database_url: str, maintenance: psycopg.Connection, template_database: str
-) -> Iterator[str]:
-    """The name of a migrated database that has the months these tests write into."""
+) -> Iterator[Stock]:
+    """Migrated databases that have the months these tests write into."""
     with stack.cloned(database_url, maintenance, template_database) as url:
         with contextlib.closing(connect(url)) as session:
             for month, parent in itertools.product((3, 6, 7, 8), PARTITIONED):
                 session.execute(
                     "SELECT mailqueue_create_partition(%s, %s)", (parent, dt.date(2025, month, 1))
                 )
-        yield stack.name_of(url)
+        clone = functools.partial(stack.cloned, database_url, maintenance, stack.name_of(url))
+        with contextlib.closing(Stock(clone)) as made:
+            yield made
 
 
 @pytest.fixture
