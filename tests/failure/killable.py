@@ -86,6 +86,14 @@ class Services:
             )
         return stack.beside(self._maintenance_url, name)
 
+    def drop_database(self, url: str) -> None:
+        """Drop a scenario's database; while its server is killed it stays until the end."""
+        with (
+            contextlib.suppress(psycopg.OperationalError),
+            psycopg.connect(self._maintenance_url, autocommit=True) as maintenance,
+        ):
+            maintenance.execute(f"DROP DATABASE {stack.name_of(url)} WITH (FORCE)")
+
     def kill(self, service: Service) -> None:
         """kill -9 of the server; PostgreSQL's backends notice by themselves."""
         child = self._children.pop(service)

@@ -431,6 +431,7 @@ class Stand:
             office.close()
         if self._session is not None:
             self._session.close()
+        self.services.drop_database(self._database)
 
 
 def _is_told(address: str, state_of: dict[str, str], refused: set[str]) -> bool:
