@@ -39,10 +39,15 @@ def assemble(payload: AssemblePayload) -> None:
         session, payload.campaign_id, payload.chunk_id, payload.email_ids
     ):
         return
-    around = trial.noted if trial.is_redelivered() else trial.unnoted
-    with around(payload.email_ids) as worn_out:
+    ids, around = payload.email_ids, trial.unnoted
+    if trial.is_redelivered():
+        # What its worker's death has led into another chunk goes with that, and is charged there.
+        ids, around = chunks.released_with(session, payload.chunk_id, ids), trial.noted
+    if not ids:
+        return
+    with around(ids) as worn_out:
         endings.bury(session, payload, worn_out)
-        people = waiting(session, payload.email_ids)
+        people = waiting(session, ids)
         # What was stopped since its release counts as finished, or it would fill the space in flight.
         left = len(payload.email_ids) - len(worn_out) - len(people)
         chunks.settle(session, payload.chunk_id, left)

@@ -103,6 +103,22 @@ def in_flight_within(
     return by_app, by_queue
 
 
+_RELEASED_WITH = """
+SELECT e.id FROM emails e JOIN released_chunks c ON c.created_at = e.queued_at
+WHERE c.id = %(chunk)s AND e.id = ANY(%(ids)b) AND e.id BETWEEN %(low)b AND %(high)b
+  AND e.status = 'queued' ORDER BY e.id"""
+
+
+def released_with(session: Session, chunk_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of `ids` that wait since the release of this chunk (primary keys).
+
+    A mail that went back to its schedule and was released again belongs to another chunk: the time
+    of a release is that of its transaction, in the chunk and in its mails.
+    """
+    binds = {"chunk": chunk_id, "ids": list(ids), "low": min(ids), "high": max(ids)}
+    return [row[0] for row in session.execute(_RELEASED_WITH, binds).fetchall()]
+
+
 def settle(session: Session, chunk_id: UUID, finished: int) -> None:
     """Note that `finished` e-mails of a chunk left the stages without an attempt."""
     if not finished:

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from app.clock import utc_now
+from app.lifecycle import chunks, transitions
 from tests.factories import make_email
 from tests.pipeline.conftest import ROOT, Fleet
 
@@ -44,6 +46,20 @@ def test_a_mail_whose_worker_died_is_released_alone(session, make_sender, run_pa
     for _ in range(2):
         make_email(session, sender.app_id, starts=1, **sender.fields)
     assert run_pass().chunks == 3
+
+
+def test_a_mail_that_was_released_again_is_no_longer_of_its_old_chunk(
+    session, make_sender, run_pass
+) -> None:
+    sender = make_sender()
+    email_id, stays = (make_email(session, sender.app_id, **sender.fields) for _ in range(2))
+    run_pass()
+    transitions.hold_back(session, [email_id], due_at=utc_now(), reason="its worker died")
+    run_pass()
+    query = "SELECT id FROM released_chunks ORDER BY id"
+    old, new = (row[0] for row in session.execute(query).fetchall())
+    assert chunks.released_with(session, old, [email_id, stays]) == [stays]
+    assert chunks.released_with(session, new, [email_id, stays]) == [email_id]
 
 
 def test_neighbours_of_a_poison_message_are_sent_and_it_fails_with_a_reason(
