@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.analytics import conduct, reputation, series, standing, waits
 from app.analytics.reports import Counts
@@ -12,7 +12,7 @@ from app.analytics.reputation import Reputation
 from app.analytics.series import Bucket, Span
 from app.api.call import Call
 from app.api.endpoint import Routes
-from app.api.forms import View
+from app.api.forms import AwareTime, View
 from app.api.views import CountsView, counts_view
 from app.config import settings
 from app.policy.reputation import Conduct
@@ -30,8 +30,8 @@ class SpanQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, populate_by_name=True)
 
-    since: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    until: Annotated[AwareDatetime | None, Field(alias="to")] = None
+    since: Annotated[AwareTime | None, Field(alias="from")] = None
+    until: Annotated[AwareTime | None, Field(alias="to")] = None
     queue: str | None = Field(None, max_length=100, description="Only of the queue of this name.")
 
     @model_validator(mode="after")

@@ -5,11 +5,11 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, IPvAnyNetwork
+from pydantic import Field, IPvAnyNetwork
 
 from app.api.call import Call
 from app.api.endpoint import Routes
-from app.api.forms import Given, View
+from app.api.forms import AwareTime, Given, View
 from app.api.paging import Page, PageQuery, page
 from app.tenancy import api_keys, scopes
 from app.tenancy.api_keys import IssuedKey, NewKey
@@ -28,7 +28,7 @@ class KeyBody(Given):
     allowed_networks: Annotated[
         tuple[IPvAnyNetwork, ...], Field(max_length=100, description="Empty: from anywhere.")
     ] = ()
-    expires_at: AwareDatetime | None = None
+    expires_at: AwareTime | None = None
     per_minute: (
         Annotated[int, Field(ge=1, le=1_000_000, description="Requests a minute.")] | None
     ) = None

@@ -1,13 +1,12 @@
 """/v1/emails and /v1/batches: submit, look up, take back, try again, explain."""
 
 import contextlib
-import datetime as dt
 import functools
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from app.api import email_views
 from app.api.call import Call
@@ -22,6 +21,7 @@ from app.api.email_views import (
     Status,
 )
 from app.api.endpoint import Routes, Unit
+from app.api.forms import Time
 from app.api.paging import Page, PageQuery, cursor_of
 from app.api.submitting import desk, submitter, take
 from app.lifecycle import explain as explaining
@@ -31,19 +31,12 @@ from app.scheduling.openings import asking
 from app.submission import batch, lookup, timeline, withdraw
 from app.submission.lookup import Filter
 from app.submission.route import queue_named
-from app.submission.schemas import Address, Batch, Email, moment
+from app.submission.schemas import Address, Batch, Email
 from app.tenancy.scopes import Scope
 
 routes = Routes("emails", about="Submit e-mails, one or many, and see what became of them.")
 
 BODY_BYTES = 36_000_000  # files of 15 MB in base64, content, and 10,000 recipients
-
-
-def _utc(value: dt.datetime) -> dt.datetime | None:
-    return moment(value, "UTC", "The time")
-
-
-Time = Annotated[dt.datetime, AfterValidator(_utc)]
 
 
 class EmailQuery(PageQuery):

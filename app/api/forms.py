@@ -1,12 +1,14 @@
 """What bodies and answers have in common."""
 
+import datetime as dt
 import functools
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 
 from app.config import Settings
 from app.secretbox import SecretBox
+from app.submission.schemas import moment
 
 
 class Given(BaseModel):
@@ -17,6 +19,15 @@ class Given(BaseModel):
     def said(self) -> dict[str, Any]:
         """Return the fields the caller named, for a change of only those."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+def _utc(value: dt.datetime) -> dt.datetime | None:
+    return moment(value, "UTC", "The time")
+
+
+# In UTC, because PostgreSQL refuses offsets that ISO 8601 allows, such as -21:06.
+Time = Annotated[dt.datetime, AfterValidator(_utc)]
+AwareTime = Annotated[AwareDatetime, AfterValidator(_utc)]
 
 
 class View(BaseModel):

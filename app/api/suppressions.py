@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.api.call import Call, Csv
 from app.api.endpoint import Routes, Unit
+from app.api.forms import Time
 from app.api.paging import MOST, Page, PageQuery, page
 from app.audit import AuditEntry, record
 from app.db.session import Session
@@ -35,7 +36,7 @@ class NewSuppression(BaseModel):
 
     email: Address
     reason: Reason = Reason.MANUAL
-    expires_at: dt.datetime | None = Field(None, description="When it ends; null = never.")
+    expires_at: Time | None = Field(None, description="When it ends; null = never.")
 
 
 class SuppressionView(BaseModel):

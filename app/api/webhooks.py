@@ -5,11 +5,11 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from app.api.call import Call
 from app.api.endpoint import Routes
-from app.api.forms import Given, View, secret_box
+from app.api.forms import AwareTime, Given, View, secret_box
 from app.api.paging import Page, PageQuery, page
 from app.tenancy.scopes import Scope
 from app.webhooks import deliveries, endpoints, fanout
@@ -108,8 +108,8 @@ class LogQuery(PageQuery):
     email_id: UUID | None = None
     status: DeliveryStatus | None = None
     event: Event | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: AwareTime | None = None
+    until: AwareTime | None = None
 
 
 class RetryBody(Given):
@@ -118,8 +118,8 @@ class RetryBody(Given):
     endpoint_id: UUID | None = None
     status: DeliveryStatus | None = DeliveryStatus.FAILED
     event: Event | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: AwareTime | None = None
+    until: AwareTime | None = None
 
 
 class RetryView(View):

@@ -69,7 +69,10 @@ def _row(line: int, cells: dict[str, str | None]) -> Row:
 
 def _time(text: str) -> dt.datetime:
     found = dt.datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
+    try:
+        return (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text} is out of range") from error
 
 
 def write(entries: Iterable[Entry]) -> bytes:

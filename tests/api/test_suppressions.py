@@ -56,6 +56,22 @@ def test_an_entry_that_ends_gives_way_to_one_that_does_not(desk: Desk):
     assert (entry["reason"], entry["expires_at"]) == ("unsubscribe", None)
 
 
+def test_any_offset_of_iso_8601_is_understood(desk: Desk):
+    me = desk.person()
+    body = {"email": "a@example.com", "expires_at": "2030-01-01T00:00:00-21:06"}
+    assert me.post("/v1/suppression", body)["expires_at"] == "2030-01-01T21:06:00Z"
+    table = b"email,expires_at\nb@example.com,2030-01-01T00:00:00-21:06\n"
+    table += b"c@example.com,9999-12-31T23:00:00-21:06\n"
+    done = me.post("/v1/suppression/import", data=table, content_type="text/csv")
+    assert [each["line"] for each in done["rejects"]] == [3]
+    ends = {entry["email"]: entry["expires_at"] for entry in me.get("/v1/suppression")["data"]}
+    assert ends == dict.fromkeys(("a@example.com", "b@example.com"), "2030-01-01T21:06:00Z")
+    body["expires_at"] = "9999-12-31T23:00:00-21:06"
+    answer = me.ask("POST", "/v1/suppression", json=body)
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["pointer"] == "/expires_at"
+
+
 def test_a_file_goes_in_with_its_faults_named_and_comes_out_again(desk: Desk):
     me = desk.person()
     table = b"email,reason\na@example.com,unsubscribe\nnot-an-address,\nb@example.com,why\n"
