@@ -23,8 +23,8 @@ def new_ids(count: int, at: dt.datetime) -> list[str]:
 
 
 def lower_bound(at: dt.datetime) -> uuid.UUID:
-    """Return the smallest id of the millisecond `at`: the edge of a partition."""
-    return uuid.UUID(f"{int(at.timestamp() * 1000):012x}{'0' * 20}")
+    """Return the smallest id of the millisecond `at`, or of all when that lies before 1970."""
+    return uuid.UUID(f"{max(0, int(at.timestamp() * 1000)):012x}{'0' * 20}")
 
 
 def stamped_at(identifier: uuid.UUID) -> dt.datetime:

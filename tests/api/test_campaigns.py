@@ -135,6 +135,9 @@ def test_numbers_add_up_and_refuse_a_span_that_cannot_be(me: Person):
     assert me.get("/v1/analytics/delivery?interval=hour")["data"] == []
     assert me.get("/v1/analytics/engagement")["interval"] == "day"
     assert me.get("/v1/analytics/bounces")["suppressed_by_reason"] == {}
+    # A span that reaches back behind 1970 is empty there.
+    early = me.get("/v1/analytics/bounces?to=1970-01-10T00:00:00Z")
+    assert early["suppressed_by_reason"] == {}
     assert me.get("/v1/analytics/waits")["data"] == []
     day, week = me.get("/v1/analytics/reputation")["data"]
     assert (day["window"], week["window"], day["score"]) == ("24h", "7d", None)
