@@ -121,7 +121,7 @@ def with_workers(words: list[str]) -> list[str]:
 @contextlib.contextmanager
 def _throwaway(kind: str, life: Life = Life.THROWAWAY) -> Iterator[tuple[Stack, Supervisor]]:
     """Own a stack on free ports in a folder of its own; folders of dead launchers are removed."""
-    for leftover in LOCAL.glob(f"{kind}-*"):
+    for leftover in LOCAL.glob(f"{kind}-[0-9]*"):
         old = Place(root=leftover)
         if not places.is_claimed(old):
             remove_data(old)
