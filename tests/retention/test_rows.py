@@ -105,12 +105,18 @@ def test_a_file_that_is_stored_again_now_is_no_orphan(house: House):
         assert house.count("attachments") == kept
 
 
-def test_batches_go_after_their_messages_and_stay_counted(house: House):
-    house.app()
-    app = house.app(emails=30)
+def expanded_batch(house: House, app: UUID) -> tuple[UUID, UUID]:
+    """Make a message of July and its batch of one mail; return the ids of both."""
     sheet, batch_id = message(house, app, JULY), UUID(new_ids(1, JULY)[0])
     row = {"id": batch_id, "app_id": app, "message_id": sheet, "status": "expanded"}
     factories.insert(house.session, "batches", row | {"accepted": 1, "expanded": 1})
+    return sheet, batch_id
+
+
+def test_batches_go_after_their_messages_and_stay_counted(house: House):
+    house.app()
+    app = house.app(emails=30)
+    sheet, batch_id = expanded_batch(house, app)
     house.mail(app, JULY, message_id=sheet, batch_id=batch_id)
     house.run()
     assert (house.count("messages"), house.count("batches"), house.count("emails")) == (0, 0, 0)
@@ -121,9 +127,7 @@ def test_batches_go_after_their_messages_and_stay_counted(house: House):
 def test_a_message_stays_while_a_batch_that_was_expanded_late_has_mails(house: House):
     house.app()
     app = house.app(emails=48)
-    sheet, batch_id = message(house, app, JULY), UUID(new_ids(1, JULY)[0])
-    row = {"id": batch_id, "app_id": app, "message_id": sheet, "status": "expanded"}
-    factories.insert(house.session, "batches", row | {"accepted": 1, "expanded": 1})
+    sheet, batch_id = expanded_batch(house, app)
     late = JULY + dt.timedelta(days=3)
     house.mail(app, late, message_id=sheet, batch_id=batch_id, status="scheduled")
     house.run()
